@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "spool/record.h"
+
+#include "spool/limits.h"
+
+#include <assert.h>
+#include <endian.h>
+#include <isa-l/crc.h>
+#include <string.h>
+
+/* Version 1. Checksum and version keep their places in every later version, so that an old reader
+ * can tell a newer record from a broken one. */
+#define AT_CHECKSUM 0
+#define AT_VERSION 4
+#define AT_FLAGS 5
+#define AT_HEADERS_COUNT 6
+#define AT_PUBLISHED 8
+#define AT_EXPIRES 16
+#define AT_KEY_SIZE 24
+#define AT_HEADERS_SIZE 28
+#define AT_PAYLOAD_SIZE 32
+#define AT_REPORT_ROUTE_SIZE 36
+#define AT_RESERVED 38
+#define FIXED_BYTES 40
+#define ORIGIN_BYTES 24
+
+#define VERSION 1
+#define FLAG_HAS_KEY 1
+#define FLAG_HAS_ORIGIN 2
+
+/* A header: u16 name size, u8 is null, u8 zero, u32 value size, name, value. */
+#define HEADER_FIXED_BYTES 8
+
+static_assert(RECORD_BYTES_MAX <= INT32_MAX, "libisal takes lengths as int");
+static_assert(RECORD_HEADERS_MAX <= UINT16_MAX, "headers_count is a u16");
+static_assert(REPORT_ROUTE_BYTES_MAX <= UINT16_MAX, "report_route_size is a u16");
+
+static void put_u16(uint8_t *at, uint16_t value)
+{
+    uint16_t little = htole16(value);
+    memcpy(at, &little, sizeof(little));
+}
+
+static void put_u32(uint8_t *at, uint32_t value)
+{
+    uint32_t little = htole32(value);
+    memcpy(at, &little, sizeof(little));
+}
+
+static void put_u64(uint8_t *at, uint64_t value)
+{
+    uint64_t little = htole64(value);
+    memcpy(at, &little, sizeof(little));
+}
+
+static uint8_t *put_span(uint8_t *at, struct span span)
+{
+    if (span.size_bytes > 0) {
+        memcpy(at, span.data, span.size_bytes);
+    }
+    return at + span.size_bytes;
+}
+
+static uint16_t get_u16(const uint8_t *at)
+{
+    uint16_t little;
+    memcpy(&little, at, sizeof(little));
+    return le16toh(little);
+}
+
+static uint32_t get_u32(const uint8_t *at)
+{
+    uint32_t little;
+    memcpy(&little, at, sizeof(little));
+    return le32toh(little);
+}
+
+static uint64_t get_u64(const uint8_t *at)
+{
+    uint64_t little;
+    memcpy(&little, at, sizeof(little));
+    return le64toh(little);
+}
+
+/* CRC32C of what follows the checksum. libisal starts from the value as given and does not invert
+ * the result; its parameter lacks the const that its code keeps. */
+static uint32_t checksum(const uint8_t *encoded, size_t size_bytes)
+{
+    uint8_t *covered = (uint8_t *)(uintptr_t)(encoded + AT_VERSION);
+    return ~crc32_iscsi(covered, (int)(size_bytes - AT_VERSION), UINT32_MAX);
+}
+
+/* Adds part to *size, unless that exceeds the limit; so the sum cannot overflow. */
+static bool add_size(size_t *size, size_t part)
+{
+    if (part > RECORD_BYTES_MAX - *size) {
+        return false;
+    }
+    *size += part;
+    return true;
+}
+
+/* --- Encoding -------------------------------------------------------------------------------- */
+
+int record_size(const struct record *record, size_t *ret_size_bytes)
+{
+    assert(record->headers_count == 0 || record->headers != NULL);
+    if (record->headers_count > RECORD_HEADERS_MAX ||
+        record->report_route.size_bytes > REPORT_ROUTE_BYTES_MAX) {
+        return RECORD_E_OVERSIZED;
+    }
+    size_t size = FIXED_BYTES + (record->has_origin ? ORIGIN_BYTES : 0);
+    size_t key_size = record->key.data != NULL ? record->key.size_bytes : 0;
+    bool fits = add_size(&size, key_size) && add_size(&size, record->payload.size_bytes) &&
+                add_size(&size, record->report_route.size_bytes);
+    for (size_t i = 0; fits && i < record->headers_count; i++) {
+        const struct record_header *header = &record->headers[i];
+        size_t value_size = header->value.data != NULL ? header->value.size_bytes : 0;
+        fits = header->name.size_bytes <= UINT16_MAX && add_size(&size, HEADER_FIXED_BYTES) &&
+               add_size(&size, header->name.size_bytes) && add_size(&size, value_size);
+    }
+    if (!fits) {
+        return RECORD_E_OVERSIZED;
+    }
+    *ret_size_bytes = size;
+    return 0;
+}
+
+static uint8_t *put_headers(uint8_t *at, const struct record *record)
+{
+    for (size_t i = 0; i < record->headers_count; i++) {
+        struct span name = record->headers[i].name;
+        struct span value = record->headers[i].value;
+        bool is_null = value.data == NULL;
+        if (is_null) {
+            value.size_bytes = 0;
+        }
+        put_u16(at, (uint16_t)name.size_bytes);
+        at[2] = is_null ? 1 : 0;
+        at[3] = 0;
+        put_u32(at + 4, (uint32_t)value.size_bytes);
+        at = put_span(at + HEADER_FIXED_BYTES, name);
+        at = put_span(at, value);
+    }
+    return at;
+}
+
+void record_encode(const struct record *record, void *buffer)
+{
+    uint8_t *start = buffer;
+    struct span key = record->key;
+    uint8_t flags = record->has_origin ? FLAG_HAS_ORIGIN : 0;
+    if (key.data != NULL) {
+        flags |= FLAG_HAS_KEY;
+    } else {
+        key.size_bytes = 0;
+    }
+    uint8_t *at = start + FIXED_BYTES;
+    if (record->has_origin) {
+        memcpy(at, record->origin_uuid, sizeof(record->origin_uuid));
+        put_u64(at + sizeof(record->origin_uuid), record->origin_sequence);
+        at += ORIGIN_BYTES;
+    }
+    uint8_t *headers = put_span(at, key);
+    at = put_headers(headers, record);
+    put_u32(start + AT_HEADERS_SIZE, (uint32_t)(at - headers));
+    at = put_span(at, record->payload);
+    at = put_span(at, record->report_route);
+
+    start[AT_VERSION] = VERSION;
+    start[AT_FLAGS] = flags;
+    put_u16(start + AT_HEADERS_COUNT, record->headers_count);
+    put_u64(start + AT_PUBLISHED, record->published_wall_ms);
+    put_u64(start + AT_EXPIRES, record->expires_wall_ms);
+    put_u32(start + AT_KEY_SIZE, (uint32_t)key.size_bytes);
+    put_u32(start + AT_PAYLOAD_SIZE, (uint32_t)record->payload.size_bytes);
+    put_u16(start + AT_REPORT_ROUTE_SIZE, (uint16_t)record->report_route.size_bytes);
+    put_u16(start + AT_RESERVED, 0);
+    put_u32(start + AT_CHECKSUM, checksum(start, (size_t)(at - start)));
+}
+
+/* --- Decoding -------------------------------------------------------------------------------- */
+
+/* Reads the header at *position. 0, RECORD_E_END at the end, RECORD_E_MALFORMED. */
+static int header_read(struct span headers, size_t *position, struct record_header *ret_header)
+{
+    const uint8_t *at = (const uint8_t *)headers.data + *position;
+    size_t left = headers.size_bytes - *position;
+    if (left == 0) {
+        return RECORD_E_END;
+    }
+    if (left < HEADER_FIXED_BYTES) {
+        return RECORD_E_MALFORMED;
+    }
+    size_t name_size = get_u16(at);
+    size_t value_size = get_u32(at + 4);
+    bool is_null = at[2] == 1;
+    if (at[2] > 1 || at[3] != 0 || (is_null && value_size != 0)) {
+        return RECORD_E_MALFORMED;
+    }
+    left -= HEADER_FIXED_BYTES;
+    if (name_size > left || value_size > left - name_size) {
+        return RECORD_E_MALFORMED;
+    }
+    const uint8_t *name = at + HEADER_FIXED_BYTES;
+    ret_header->name = (struct span){name, name_size};
+    ret_header->value = (struct span){is_null ? NULL : name + name_size, value_size};
+    *position += HEADER_FIXED_BYTES + name_size + value_size;
+    return 0;
+}
+
+/* Whether the block is exactly headers_count headers: so record_header_next() cannot overrun. */
+static bool headers_are_whole(const struct record *record)
+{
+    struct record_header header;
+    size_t position = 0;
+    for (size_t i = 0; i < record->headers_count; i++) {
+        if (header_read(record->headers_encoded, &position, &header) != 0) {
+            return false;
+        }
+    }
+    return position == record->headers_encoded.size_bytes;
+}
+
+/* Splits what follows the fixed part; false when the sizes do not add up to the whole. */
+static bool split_parts(struct span encoded, struct record *record)
+{
+    const uint8_t *start = encoded.data;
+    uint8_t flags = start[AT_FLAGS];
+    size_t key_size = get_u32(start + AT_KEY_SIZE);
+    size_t headers_size = get_u32(start + AT_HEADERS_SIZE);
+    size_t payload_size = get_u32(start + AT_PAYLOAD_SIZE);
+    size_t route_size = get_u16(start + AT_REPORT_ROUTE_SIZE);
+    size_t origin_size = (flags & FLAG_HAS_ORIGIN) != 0 ? ORIGIN_BYTES : 0;
+    bool has_key = (flags & FLAG_HAS_KEY) != 0;
+    size_t size = FIXED_BYTES + origin_size;
+
+    if (!add_size(&size, key_size) || !add_size(&size, headers_size) ||
+        !add_size(&size, payload_size) || !add_size(&size, route_size) ||
+        size != encoded.size_bytes || (!has_key && key_size != 0)) {
+        return false;
+    }
+    const uint8_t *origin = start + FIXED_BYTES;
+    if (origin_size != 0) {
+        record->has_origin = true;
+        memcpy(record->origin_uuid, origin, sizeof(record->origin_uuid));
+        record->origin_sequence = get_u64(origin + sizeof(record->origin_uuid));
+    }
+    const uint8_t *key = origin + origin_size;
+    const uint8_t *headers = key + key_size;
+    const uint8_t *payload = headers + headers_size;
+    record->key = (struct span){has_key ? key : NULL, key_size};
+    record->headers_encoded = (struct span){headers, headers_size};
+    record->payload = (struct span){payload, payload_size};
+    record->report_route = (struct span){payload + payload_size, route_size};
+    return true;
+}
+
+int record_decode(struct span encoded, struct record *ret_record)
+{
+    const uint8_t *start = encoded.data;
+    if (encoded.size_bytes < FIXED_BYTES || encoded.size_bytes > RECORD_BYTES_MAX ||
+        get_u32(start + AT_CHECKSUM) != checksum(start, encoded.size_bytes)) {
+        return RECORD_E_MALFORMED;
+    }
+    if (start[AT_VERSION] > VERSION) {
+        return RECORD_E_NEWER;
+    }
+    struct record record = {
+        .published_wall_ms = get_u64(start + AT_PUBLISHED),
+        .expires_wall_ms = get_u64(start + AT_EXPIRES),
+        .headers_count = get_u16(start + AT_HEADERS_COUNT),
+    };
+    if (start[AT_VERSION] != VERSION ||
+        (start[AT_FLAGS] & ~(FLAG_HAS_KEY | FLAG_HAS_ORIGIN)) != 0 ||
+        get_u16(start + AT_RESERVED) != 0 || record.headers_count > RECORD_HEADERS_MAX ||
+        get_u16(start + AT_REPORT_ROUTE_SIZE) > REPORT_ROUTE_BYTES_MAX ||
+        !split_parts(encoded, &record) || !headers_are_whole(&record)) {
+        return RECORD_E_MALFORMED;
+    }
+    *ret_record = record;
+    return 0;
+}
+
+int record_header_next(const struct record *record, size_t *position,
+                       struct record_header *ret_header)
+{
+    struct record_header header;
+    int result = header_read(record->headers_encoded, position, &header);
+    assert(result != RECORD_E_MALFORMED); /* record_decode() checked every header */
+    if (result == 0) {
+        *ret_header = header;
+    }
+    return result;
+}
