@@ -2,9 +2,9 @@
 #include "spool/record.h"
 
 #include "spool/limits.h"
+#include "spool/little_endian.h"
 
 #include <assert.h>
-#include <endian.h>
 #include <isa-l/crc.h>
 #include <string.h>
 
@@ -35,51 +35,12 @@ static_assert(RECORD_BYTES_MAX <= INT32_MAX, "libisal takes lengths as int");
 static_assert(RECORD_HEADERS_MAX <= UINT16_MAX, "headers_count is a u16");
 static_assert(REPORT_ROUTE_BYTES_MAX <= UINT16_MAX, "report_route_size is a u16");
 
-static void put_u16(uint8_t *at, uint16_t value)
-{
-    uint16_t little = htole16(value);
-    memcpy(at, &little, sizeof(little));
-}
-
-static void put_u32(uint8_t *at, uint32_t value)
-{
-    uint32_t little = htole32(value);
-    memcpy(at, &little, sizeof(little));
-}
-
-static void put_u64(uint8_t *at, uint64_t value)
-{
-    uint64_t little = htole64(value);
-    memcpy(at, &little, sizeof(little));
-}
-
 static uint8_t *put_span(uint8_t *at, struct span span)
 {
     if (span.size_bytes > 0) {
         memcpy(at, span.data, span.size_bytes);
     }
     return at + span.size_bytes;
-}
-
-static uint16_t get_u16(const uint8_t *at)
-{
-    uint16_t little;
-    memcpy(&little, at, sizeof(little));
-    return le16toh(little);
-}
-
-static uint32_t get_u32(const uint8_t *at)
-{
-    uint32_t little;
-    memcpy(&little, at, sizeof(little));
-    return le32toh(little);
-}
-
-static uint64_t get_u64(const uint8_t *at)
-{
-    uint64_t little;
-    memcpy(&little, at, sizeof(little));
-    return le64toh(little);
 }
 
 /* CRC32C of what follows the checksum. libisal starts from the value as given and does not invert
@@ -292,4 +253,12 @@ int record_header_next(const struct record *record, size_t *position,
         *ret_header = header;
     }
     return result;
+}
+
+size_t record_report_route_size(struct span encoded)
+{
+    if (encoded.size_bytes < FIXED_BYTES) {
+        return 0;
+    }
+    return get_u16((const uint8_t *)encoded.data + AT_REPORT_ROUTE_SIZE);
 }

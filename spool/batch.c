@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "spool/batch.h"
+
+#include "spool/batch_private.h"
+#include "spool/mdb_result.h"
+
+#include <assert.h>
+#include <endian.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+/* Pages that appends leave free, so that settling always works: deleting copies pages before it
+ * frees any. 64 were measured to be enough for batches of 100 deletes; a share of the file covers
+ * readers that hold pages back for a while. */
+#define BATCH_RESERVE_PAGES_MIN 64
+#define BATCH_RESERVE_PAGES_MAX 4096
+#define BATCH_RESERVE_SHARE 16
+
+/* A disk with less than this left counts as full when a write fails for an unclear reason. */
+#define BATCH_DISK_FULL_BYTES (1ULL << 20)
+
+static_assert(SPOOL_BYTES_MIN / 4096 > 2 * BATCH_RESERVE_PAGES_MIN, "the reserve must leave room");
+
+int batch_new(struct spool *spool, struct batch **ret_batch)
+{
+    struct batch *batch = calloc(1, sizeof(*batch));
+    if (batch == NULL) {
+        return -ENOMEM;
+    }
+    batch->spool = spool;
+    *ret_batch = batch;
+    return 0;
+}
+
+void batch_free(struct batch **batch)
+{
+    if (*batch != NULL) {
+        assert((*batch)->txn == NULL);
+        free(SPOOL_TAKE(*batch));
+    }
+}
+
+/* Forgets what the batch knew; its transaction is over. */
+static void batch_end(struct batch *batch)
+{
+    for (uint32_t i = 0; i < batch->touched_count; i++) {
+        struct batch_destination *part = &batch->destinations[batch->touched[i]];
+        part->is_touched = false;
+        part->queue = NULL; /* LMDB closes a write transaction's cursors with it */
+    }
+    batch->touched_count = 0;
+    batch->txn = NULL;
+    pthread_rwlock_unlock(&batch->spool->env_lock);
+}
+
+void batch_abort(struct batch *batch)
+{
+    assert(batch->txn != NULL);
+    mdb_txn_abort(batch->txn);
+    batch_end(batch);
+}
+
+/* LMDB writes "short write" on a full disk as EIO, so an I/O error needs a second look. */
+static bool batch_is_disk_full(struct batch *batch)
+{
+    struct statvfs status;
+    return fstatvfs(batch->spool->dir_fd, &status) == 0 &&
+           (uint64_t)status.f_bavail * status.f_frsize < BATCH_DISK_FULL_BYTES;
+}
+
+/* The batch's result for an LMDB code, once its transaction is over. */
+static int batch_result(struct batch *batch, int code)
+{
+    int r = mdb_result(code);
+    assert(r != 0);
+    if (r == MDB_RESULT_NO_SPACE || (r == -EIO && batch_is_disk_full(batch))) {
+        return BATCH_E_NO_SPACE;
+    }
+    if (r == -ENOMEM) {
+        return r;
+    }
+    /* S9: after a failed write nothing more is written until the environment was reopened. */
+    atomic_store(&batch->spool->is_latched, true);
+    return BATCH_E_LATCHED;
+}
+
+int batch_fail(struct batch *batch, int code)
+{
+    int r = batch_result(batch, code);
+    batch_abort(batch);
+    return r;
+}
+
+/* --- Meta and counters ------------------------------------------------------------------------ */
+
+static int batch_get_number(struct batch *batch, const char *name, uint64_t *ret_number)
+{
+    MDB_val key = environment_key(name, strlen(name));
+    MDB_val data;
+    int code = mdb_get(batch->txn, batch->spool->meta, &key, &data);
+    if (code != 0 || data.mv_size != sizeof(*ret_number)) {
+        return code == 0 || code == MDB_NOTFOUND ? MDB_CORRUPTED : code;
+    }
+    uint64_t number;
+    memcpy(&number, data.mv_data, sizeof(number));
+    *ret_number = le64toh(number);
+    return 0;
+}
+
+static int batch_put_number(struct batch *batch, const char *name, uint64_t number)
+{
+    uint64_t stored = htole64(number);
+    MDB_val key = environment_key(name, strlen(name));
+    MDB_val data = environment_key(&stored, sizeof(stored));
+    return mdb_put(batch->txn, batch->spool->meta, &key, &data, 0);
+}
+
+static int batch_get_counters(struct batch *batch, uint32_t row, struct counters *ret_counters)
+{
+    MDB_val key = environment_key(&row, sizeof(row));
+    MDB_val data;
+    int code = mdb_get(batch->txn, batch->spool->counters_db, &key, &data);
+    if (code != 0 && code != MDB_NOTFOUND) {
+        return code;
+    }
+    counters_decode(code == 0 ? (struct span){data.mv_data, data.mv_size} : (struct span){0},
+                    ret_counters);
+    return 0;
+}
+
+static int batch_put_counters(struct batch *batch, uint32_t row, const struct counters *counters)
+{
+    struct counters stored;
+    counters_encode(counters, &stored);
+    MDB_val key = environment_key(&row, sizeof(row));
+    MDB_val data = environment_key(&stored, sizeof(stored));
+    return mdb_put(batch->txn, batch->spool->counters_db, &key, &data, 0);
+}
+
+int batch_touch(struct batch *batch, uint32_t destination, struct batch_destination **ret_part)
+{
+    struct batch_destination *part = &batch->destinations[destination];
+    if (!part->is_touched) {
+        struct destination *known = environment_destination(batch->spool, destination);
+        int code = batch_get_counters(batch, destination, &part->counters);
+        if (code == 0) {
+            code = mdb_cursor_open(batch->txn, known->queue, &part->queue);
+        }
+        if (code != 0) {
+            return code;
+        }
+        part->is_touched = true;
+        part->appended_sequence = 0;
+        batch->touched[batch->touched_count++] = destination;
+    }
+    *ret_part = part;
+    return 0;
+}
+
+void batch_count(struct batch *batch, struct batch_destination *part, enum counter counter,
+                 int64_t delta)
+{
+    counters_add(&part->counters, counter, delta);
+    counters_add(&batch->all, counter, delta);
+}
+
+/* --- Begin ------------------------------------------------------------------------------------ */
+
+static uint64_t batch_reserve_pages(const struct batch *batch)
+{
+    uint64_t pages = batch->spool->config.max_bytes / batch->page_bytes / BATCH_RESERVE_SHARE;
+    if (pages < BATCH_RESERVE_PAGES_MIN) {
+        return BATCH_RESERVE_PAGES_MIN;
+    }
+    return pages < BATCH_RESERVE_PAGES_MAX ? pages : BATCH_RESERVE_PAGES_MAX;
+}
+
+/* Claims disk for what the batch may write, and sets the limit for its appends. A disk that gives
+ * no more is a limit for appends, not a failure: settling lives on the reserve. */
+static int batch_claim(struct batch *batch, uint64_t appends_bytes, uint64_t appends_count)
+{
+    struct spool *spool = batch->spool;
+    MDB_envinfo info;
+    mdb_env_info(spool->env, &info);
+    uint64_t reserve = batch_reserve_pages(batch);
+    /* At most two pages a record beside its own bytes: a split, and half a page lost. */
+    uint64_t end_pages =
+        info.me_last_pgno + 1 + reserve + 2 * appends_count + appends_bytes / batch->page_bytes;
+    int r = claim_up_to(&spool->claim, end_pages * batch->page_bytes);
+    if (r < 0) {
+        return -r;
+    }
+    batch->is_limit_disk = r == CLAIM_E_DISK_FULL;
+    uint64_t limit_bytes =
+        batch->is_limit_disk ? spool->claim.claimed_bytes : spool->config.max_bytes;
+    uint64_t limit_pages = limit_bytes / batch->page_bytes;
+    batch->limit_pages = limit_pages > reserve ? limit_pages - reserve : 0;
+    return 0;
+}
+
+int batch_begin(struct batch *batch, uint64_t appends_bytes, uint64_t appends_count)
+{
+    struct spool *spool = batch->spool;
+    assert(batch->txn == NULL);
+    pthread_rwlock_rdlock(&spool->env_lock);
+    if (atomic_load(&spool->is_latched)) {
+        pthread_rwlock_unlock(&spool->env_lock);
+        return BATCH_E_LATCHED;
+    }
+    int code = mdb_txn_begin(spool->env, NULL, 0, &batch->txn);
+    if (code != 0) {
+        int r = batch_result(batch, code);
+        batch_end(batch);
+        return r;
+    }
+    batch->now_wall_ms = spool->config.clock->wall_ms(spool->config.clock);
+    batch->append_leaf_bytes = 0;
+    batch->append_overflow_pages = 0;
+    code = batch_get_number(batch, "next_sequence", &batch->next_sequence);
+    if (code == 0) {
+        code = batch_get_number(batch, "next_report", &batch->next_report);
+    }
+    if (code == 0) {
+        code = batch_get_counters(batch, DESTINATION_ALL, &batch->all);
+    }
+    if (code == 0) {
+        code = environment_count_pages(spool, batch->txn, &batch->all, &batch->used_pages,
+                                       &batch->page_bytes);
+    }
+    if (code == 0) {
+        code = batch_claim(batch, appends_bytes, appends_count);
+    }
+    return code == 0 ? 0 : batch_fail(batch, code);
+}
+
+/* --- Commit ----------------------------------------------------------------------------------- */
+
+static int batch_count_pages(struct batch *batch, uint32_t id, struct batch_destination *part)
+{
+    struct destination *destination = environment_destination(batch->spool, id);
+    MDB_stat queue;
+    MDB_stat dead;
+    int code = mdb_stat(batch->txn, destination->queue, &queue);
+    if (code == 0) {
+        code = mdb_stat(batch->txn, destination->dead, &dead);
+    }
+    if (code == 0) {
+        uint64_t pages = environment_stat_pages(&queue) + environment_stat_pages(&dead);
+        batch_count(batch, part, COUNTER_PAGES,
+                    (int64_t)(pages - part->counters.values[COUNTER_PAGES]));
+    }
+    return code;
+}
+
+static int batch_write_meta(struct batch *batch)
+{
+    int code = 0;
+    for (uint32_t i = 0; code == 0 && i < batch->touched_count; i++) {
+        uint32_t id = batch->touched[i];
+        struct batch_destination *part = &batch->destinations[id];
+        code = batch_count_pages(batch, id, part);
+        if (code == 0) {
+            code = batch_put_counters(batch, id, &part->counters);
+        }
+    }
+    if (code == 0) {
+        code = batch_put_counters(batch, DESTINATION_ALL, &batch->all);
+    }
+    if (code == 0) {
+        code = batch_put_number(batch, "next_sequence", batch->next_sequence);
+    }
+    if (code == 0) {
+        code = batch_put_number(batch, "next_report", batch->next_report);
+    }
+    return code;
+}
+
+int batch_commit(struct batch *batch)
+{
+    assert(batch->txn != NULL);
+    int code = batch_write_meta(batch);
+    if (code != 0) {
+        return batch_fail(batch, code);
+    }
+    code = mdb_txn_commit(batch->txn);
+    if (code != 0) {
+        int r = batch_result(batch, code);
+        batch_end(batch);
+        return r;
+    }
+    for (uint32_t i = 0; i < batch->touched_count; i++) {
+        uint32_t id = batch->touched[i];
+        uint64_t sequence = batch->destinations[id].appended_sequence;
+        if (sequence != 0) {
+            atomic_store(&environment_destination(batch->spool, id)->appended_sequence, sequence);
+        }
+    }
+    batch_end(batch);
+    return 0;
+}

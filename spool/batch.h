@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A batch: one LMDB write transaction of appends and settlements, all of it or nothing. Made again
+ * and again by one thread, the committer.
+ *
+ * Nothing about records is remembered between batches: sequences, counters and levels are read in
+ * the transaction that changes them, so another process (spool-inspect) may write in between.
+ */
+#ifndef SPOOL_BATCH_H
+#define SPOOL_BATCH_H
+
+#include "spool/base.h"
+#include "spool/settlement.h"
+#include "spool/spool.h"
+
+struct batch;
+
+/* Why an append was refused: the publish path's reasons, see spool/outcome.h. */
+#define BATCH_E_REFUSED 1  /* a limit; the batch goes on */
+#define BATCH_E_NO_SPACE 2 /* the map or the disk is full: the batch was aborted, nothing changed  \
+                            */
+#define BATCH_E_LATCHED 3  /* a write failed: the batch was aborted, the spool is latched */
+
+/* Memory for batches of one thread. 0, -errno. */
+SPOOL_MUST_CHECK int batch_new(struct spool *spool, struct batch **ret_batch);
+void batch_free(struct batch **batch);
+
+/* Begins; appends_bytes and appends_count say what is about to be appended, so that disk for it can
+ * be claimed. 0, BATCH_E_NO_SPACE, BATCH_E_LATCHED, -errno. */
+SPOOL_MUST_CHECK int batch_begin(struct batch *batch, uint64_t appends_bytes,
+                                 uint64_t appends_count);
+
+/* Appends an encoded record. On BATCH_E_REFUSED *ret_refusal is an enum outcome, on 0 *ret_sequence
+ * is the record's. 0, BATCH_E_REFUSED, BATCH_E_NO_SPACE, BATCH_E_LATCHED, -errno. */
+SPOOL_MUST_CHECK int batch_append(struct batch *batch, uint32_t destination, struct span encoded,
+                                  uint64_t *ret_sequence, int *ret_refusal);
+
+/* Applies a settlement. One whose record is not there (any more) changes nothing.
+ * 0, BATCH_E_NO_SPACE, BATCH_E_LATCHED, -errno. */
+SPOOL_MUST_CHECK int batch_settle(struct batch *batch, const struct settlement *settlement);
+
+/* Commits, as durably as the spool was opened for. 0, BATCH_E_NO_SPACE (nothing changed),
+ * BATCH_E_LATCHED (it may or may not be on disk: known after spool_reopen()), -errno. */
+SPOOL_MUST_CHECK int batch_commit(struct batch *batch);
+
+/* Aborts a batch that is open; nothing has changed. */
+void batch_abort(struct batch *batch);
+
+#endif

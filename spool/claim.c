@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "spool/claim.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* One claim ahead: large enough to be rare, small enough not to take a small disk by surprise. */
+#define CLAIM_STEP_BYTES (16ULL << 20)
+#define CLAIM_STEP_BYTES_MIN (64ULL << 10)
+
+/* LMDB 0.9 needs 8 KiB for its default of 126 readers; a page more does no harm. */
+#define CLAIM_LOCK_FILE_BYTES 12288
+
+static bool claim_is_disk_full_errno(int error)
+{
+    return error == ENOSPC || error == EDQUOT || error == EFBIG;
+}
+
+static int claim_fallocate(int fd, int mode, uint64_t size_bytes)
+{
+    int r;
+    do {
+        r = fallocate(fd, mode, 0, (off_t)size_bytes);
+    } while (r < 0 && errno == EINTR);
+    return r < 0 ? -errno : 0;
+}
+
+int claim_open(struct claim *claim, int dir_fd, const char *file, uint64_t limit_bytes)
+{
+    int fd = openat(dir_fd, file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+    if (fd < 0) {
+        return claim_is_disk_full_errno(errno) ? CLAIM_E_DISK_FULL : -errno;
+    }
+    struct stat status;
+    if (fstat(fd, &status) < 0) {
+        int r = -errno;
+        close(fd);
+        return r;
+    }
+    claim->fd = fd;
+    claim->limit_bytes = limit_bytes;
+    claim->claimed_bytes = 0;
+    claim->is_disk_full = false;
+    claim->is_possible = true;
+    /* What the file has already counts as claimed even when its holes cannot be filled: refusing
+     * to open would not give the disk back. */
+    uint64_t size_bytes = (uint64_t)status.st_size;
+    if (size_bytes > 0 && claim_fallocate(fd, FALLOC_FL_KEEP_SIZE, size_bytes) == 0) {
+        claim->claimed_bytes = size_bytes;
+    }
+    uint64_t blocks_bytes = (uint64_t)status.st_blocks * 512;
+    if (blocks_bytes > claim->claimed_bytes) {
+        claim->claimed_bytes = blocks_bytes;
+    }
+    return 0;
+}
+
+void claim_close(struct claim *claim)
+{
+    if (claim->fd >= 0) {
+        close(claim->fd);
+        claim->fd = -1;
+    }
+}
+
+int claim_up_to(struct claim *claim, uint64_t end_bytes)
+{
+    assert(claim->fd >= 0);
+    if (end_bytes > claim->limit_bytes) {
+        end_bytes = claim->limit_bytes;
+    }
+    if (!claim->is_possible || end_bytes <= claim->claimed_bytes) {
+        return 0;
+    }
+    for (uint64_t step = CLAIM_STEP_BYTES;; step /= 2) {
+        uint64_t target = step < CLAIM_STEP_BYTES_MIN ? end_bytes : end_bytes + step;
+        if (target > claim->limit_bytes) {
+            target = claim->limit_bytes;
+        }
+        int r = claim_fallocate(claim->fd, FALLOC_FL_KEEP_SIZE, target);
+        if (r == 0) {
+            claim->claimed_bytes = target;
+            claim->is_disk_full = false;
+            return 0;
+        }
+        if (r == -EOPNOTSUPP || r == -ENOSYS) {
+            claim->is_possible = false;
+            return 0;
+        }
+        if (!claim_is_disk_full_errno(-r)) {
+            return r;
+        }
+        if (step < CLAIM_STEP_BYTES_MIN) {
+            claim->is_disk_full = true;
+            return CLAIM_E_DISK_FULL;
+        }
+    }
+}
+
+int claim_lock_file(int dir_fd, const char *file)
+{
+    int fd = openat(dir_fd, file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+    if (fd < 0) {
+        return claim_is_disk_full_errno(errno) ? CLAIM_E_DISK_FULL : -errno;
+    }
+    struct stat status;
+    int r = fstat(fd, &status) < 0 ? -errno : 0;
+    if (r == 0 && ((uint64_t)status.st_size < CLAIM_LOCK_FILE_BYTES ||
+                   status.st_blocks * 512 < status.st_size)) {
+        uint64_t size_bytes = CLAIM_LOCK_FILE_BYTES;
+        if ((uint64_t)status.st_size > size_bytes) {
+            size_bytes = (uint64_t)status.st_size;
+        }
+        r = -posix_fallocate(fd, 0, (off_t)size_bytes);
+        r = claim_is_disk_full_errno(-r) ? CLAIM_E_DISK_FULL : r;
+    }
+    close(fd);
+    return r;
+}

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "spool/committer.h"
+
+#include "spool/batch.h"
+#include "spool/limits.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+
+/* Settlements alone wait this long for appends to ride with: each commit costs two flushes. */
+#define SETTLE_DELAY_MS 5
+/* ... unless this many wait: then the flush is well used. */
+#define SETTLE_COUNT_DUE 2048
+/* In-flight records, and reports and operators' settlements beside them. */
+#define SETTLEMENTS_MAX (INFLIGHT_RECORDS_MAX + 8192U)
+
+/* How often a latched spool is opened again, and settlements are tried again on a full one. */
+#define REOPEN_INTERVAL_MS 1000
+#define RETRY_INTERVAL_MS 100
+
+struct committer {
+    struct committer_config config;
+    struct clock *clock;
+    struct batch *batch;
+
+    /* Settlements that wait: a circular queue. The committer's thread moves first, others append.
+     */
+    pthread_mutex_t lock;
+    struct settlement *settlements;
+    size_t settlements_first;
+    size_t settlements_count;
+    uint64_t settlements_since_ms; /* when the first of them came */
+    _Atomic uint64_t settled_count;
+
+    /* The committer's thread only. */
+    struct ring_entry entries[BATCH_RECORDS_MAX];
+    struct ring_outcome outcomes[BATCH_RECORDS_MAX];
+    uint64_t reopen_at_ms;
+    uint64_t retry_at_ms;
+
+    pthread_mutex_t statistics_lock;
+    struct committer_statistics statistics;
+    bool has_trouble;
+    struct message trouble;
+};
+
+int committer_new(const struct committer_config *config, struct committer **ret_committer)
+{
+    SPOOL_CLEANUP(committer_free) struct committer *committer = calloc(1, sizeof(*committer));
+    if (committer == NULL) {
+        return -ENOMEM;
+    }
+    committer->config = *config;
+    committer->clock = clock_system();
+    pthread_mutex_init(&committer->lock, NULL);
+    pthread_mutex_init(&committer->statistics_lock, NULL);
+    committer->settlements = calloc(SETTLEMENTS_MAX, sizeof(*committer->settlements));
+    if (committer->settlements == NULL) {
+        return -ENOMEM;
+    }
+    int r = batch_new(config->spool, &committer->batch);
+    if (r < 0) {
+        return r;
+    }
+    *ret_committer = SPOOL_TAKE(committer);
+    return 0;
+}
+
+void committer_free(struct committer **committer_at)
+{
+    struct committer *committer = SPOOL_TAKE(*committer_at);
+    if (committer == NULL) {
+        return;
+    }
+    batch_free(&committer->batch);
+    pthread_mutex_destroy(&committer->lock);
+    pthread_mutex_destroy(&committer->statistics_lock);
+    free(committer->settlements);
+    free(committer);
+}
+
+/* --- Settlements ------------------------------------------------------------------------------ */
+
+int committer_settle(struct committer *committer, const struct settlement *settlements,
+                     size_t count)
+{
+    pthread_mutex_lock(&committer->lock);
+    if (committer->settlements_count + count > SETTLEMENTS_MAX) {
+        pthread_mutex_unlock(&committer->lock);
+        return COMMITTER_E_BUSY;
+    }
+    bool rings = committer->settlements_count == 0 ||
+                 (committer->settlements_count < SETTLE_COUNT_DUE &&
+                  committer->settlements_count + count >= SETTLE_COUNT_DUE);
+    if (committer->settlements_count == 0) {
+        committer->settlements_since_ms = committer->clock->monotonic_ms(committer->clock);
+    }
+    for (size_t i = 0; i < count; i++) {
+        size_t at =
+            (committer->settlements_first + committer->settlements_count + i) % SETTLEMENTS_MAX;
+        committer->settlements[at] = settlements[i];
+    }
+    committer->settlements_count += count;
+    pthread_mutex_unlock(&committer->lock);
+    if (rings) {
+        ring_bell(committer->config.ring);
+    }
+    return 0;
+}
+
+uint64_t committer_settled(const struct committer *committer)
+{
+    return atomic_load(&committer->settled_count);
+}
+
+static size_t committer_waiting(struct committer *committer, uint64_t *ret_since_ms)
+{
+    pthread_mutex_lock(&committer->lock);
+    size_t count = committer->settlements_count;
+    *ret_since_ms = committer->settlements_since_ms;
+    pthread_mutex_unlock(&committer->lock);
+    return count < BATCH_RECORDS_MAX ? count : BATCH_RECORDS_MAX;
+}
+
+static void committer_drop_settled(struct committer *committer, size_t count)
+{
+    pthread_mutex_lock(&committer->lock);
+    assert(count <= committer->settlements_count);
+    committer->settlements_first = (committer->settlements_first + count) % SETTLEMENTS_MAX;
+    committer->settlements_count -= count;
+    committer->settlements_since_ms = committer->clock->monotonic_ms(committer->clock);
+    pthread_mutex_unlock(&committer->lock);
+    atomic_fetch_add(&committer->settled_count, count);
+}
+
+/* --- One commit ------------------------------------------------------------------------------- */
+
+static uint64_t committer_now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* Appends one entry; its outcome is set. 0 or the batch's failure. */
+static int committer_append(struct committer *committer, const struct ring_entry *entry,
+                            struct ring_outcome *outcome)
+{
+    *outcome = (struct ring_outcome){.result = OUTCOME_NO_DESTINATION};
+    if (entry->destination < 1 ||
+        entry->destination > spool_destinations_count(committer->config.spool)) {
+        return 0;
+    }
+    uint64_t sequence = 0;
+    int refusal = OUTCOME_ACCEPTED;
+    int r = batch_append(committer->batch, entry->destination, entry->encoded, &sequence, &refusal);
+    if (r == BATCH_E_REFUSED) {
+        outcome->result = refusal;
+        return 0;
+    }
+    if (r == 0) {
+        *outcome = (struct ring_outcome){.result = OUTCOME_ACCEPTED, .sequence = sequence};
+    }
+    return r;
+}
+
+/* Fills a batch: settlements first, since what leaves makes room for what comes. */
+static int committer_fill(struct committer *committer, size_t entries_count,
+                          size_t settlements_count)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < entries_count; i++) {
+        bytes += committer->entries[i].encoded.size_bytes;
+    }
+    int r = batch_begin(committer->batch, bytes, entries_count);
+    for (size_t i = 0; r == 0 && i < settlements_count; i++) {
+        size_t at = (committer->settlements_first + i) % SETTLEMENTS_MAX;
+        r = batch_settle(committer->batch, &committer->settlements[at]);
+    }
+    for (size_t i = 0; r == 0 && i < entries_count; i++) {
+        r = committer_append(committer, &committer->entries[i], &committer->outcomes[i]);
+    }
+    return r;
+}
+
+static void committer_count_commit(struct committer *committer, int result, uint64_t us)
+{
+    pthread_mutex_lock(&committer->statistics_lock);
+    struct committer_statistics *statistics = &committer->statistics;
+    if (result == 0) {
+        statistics->commits_count++;
+        statistics->commit_us_total += us;
+        if (us > statistics->commit_us_max) {
+            statistics->commit_us_max = us;
+        }
+    } else {
+        statistics->failed_commits_count++;
+    }
+    pthread_mutex_unlock(&committer->statistics_lock);
+}
+
+/* Tries to commit so many entries and settlements. On failure *ret_unknown says whether what was in
+ * it may be on disk after all. */
+static int committer_commit(struct committer *committer, size_t entries_count,
+                            size_t settlements_count, bool *ret_unknown)
+{
+    *ret_unknown = false;
+    int r = committer_fill(committer, entries_count, settlements_count);
+    if (r == 0) {
+        uint64_t begin_us = committer_now_us();
+        r = batch_commit(committer->batch);
+        committer_count_commit(committer, r, committer_now_us() - begin_us);
+        *ret_unknown = r == BATCH_E_LATCHED;
+    } else {
+        committer_count_commit(committer, r, 0);
+    }
+    return r;
+}
+
+/* The batch failed: everybody who would have been accepted was not, or may have been. */
+static void committer_refuse(struct committer *committer, size_t entries_count, int failure,
+                             bool is_unknown)
+{
+    struct spool_space space = {0};
+    int outcome = is_unknown ? OUTCOME_UNKNOWN : OUTCOME_BROKEN;
+    if (failure == BATCH_E_NO_SPACE) {
+        bool is_disk = spool_space(committer->config.spool, &space) != 0 || space.is_disk_full;
+        outcome = is_disk ? OUTCOME_FULL_DISK : OUTCOME_FULL_BYTES;
+    }
+    for (size_t i = 0; i < entries_count; i++) {
+        committer->outcomes[i] = (struct ring_outcome){.result = outcome};
+    }
+}
+
+static void committer_answer(struct committer *committer, size_t entries_count)
+{
+    for (size_t i = 0; i < entries_count; i++) {
+        ring_answer(committer->config.ring, &committer->entries[i], &committer->outcomes[i]);
+    }
+    pthread_mutex_lock(&committer->statistics_lock);
+    for (size_t i = 0; i < entries_count; i++) {
+        committer->statistics.outcomes[committer->outcomes[i].result]++;
+    }
+    committer->statistics.appended_count = committer->statistics.outcomes[OUTCOME_ACCEPTED];
+    pthread_mutex_unlock(&committer->statistics_lock);
+}
+
+/* On a full disk or map: settlements alone, in smaller and smaller batches. Even one delete copies
+ * a path of pages before it frees any. Returns how many were committed. */
+static size_t committer_settle_smaller(struct committer *committer, size_t count)
+{
+    for (size_t n = count / 2; n > 0; n /= 2) {
+        bool is_unknown;
+        int r = committer_commit(committer, 0, n, &is_unknown);
+        if (r == 0) {
+            return n;
+        }
+        if (r != BATCH_E_NO_SPACE) {
+            break;
+        }
+    }
+    return 0;
+}
+
+/* --- Trouble ---------------------------------------------------------------------------------- */
+
+static void committer_set_trouble(struct committer *committer, const struct message *message)
+{
+    pthread_mutex_lock(&committer->statistics_lock);
+    committer->has_trouble = message != NULL;
+    if (message != NULL) {
+        committer->trouble = *message;
+    }
+    pthread_mutex_unlock(&committer->statistics_lock);
+}
+
+static void committer_note_failure(struct committer *committer, int failure)
+{
+    struct message message;
+    if (failure == BATCH_E_NO_SPACE) {
+        message_set(&message, "the spool or its disk is full: publishes are refused until records "
+                              "were delivered or space was freed");
+    } else {
+        message_set(&message, "a write to the spool failed: publishes are refused until it can be "
+                              "opened again");
+    }
+    committer_set_trouble(committer, &message);
+}
+
+/* Opens a latched spool again now and then. Returns whether it can be written. */
+static bool committer_mend(struct committer *committer)
+{
+    if (!spool_is_latched(committer->config.spool)) {
+        return true;
+    }
+    uint64_t now_ms = committer->clock->monotonic_ms(committer->clock);
+    if (now_ms < committer->reopen_at_ms) {
+        return false;
+    }
+    committer->reopen_at_ms = now_ms + REOPEN_INTERVAL_MS;
+    struct message message;
+    if (spool_reopen(committer->config.spool, &message) != 0) {
+        committer_set_trouble(committer, &message);
+        return false;
+    }
+    committer_set_trouble(committer, NULL);
+    return true;
+}
+
+bool committer_trouble(struct committer *committer, struct message *ret_message)
+{
+    pthread_mutex_lock(&committer->statistics_lock);
+    bool has_trouble = committer->has_trouble;
+    if (has_trouble) {
+        *ret_message = committer->trouble;
+    }
+    pthread_mutex_unlock(&committer->statistics_lock);
+    return has_trouble;
+}
+
+/* --- Steps ------------------------------------------------------------------------------------ */
+
+/* How many settlements are due now. */
+static size_t committer_due(struct committer *committer, bool has_company)
+{
+    uint64_t since_ms;
+    uint64_t now_ms = committer->clock->monotonic_ms(committer->clock);
+    size_t count = committer_waiting(committer, &since_ms);
+    if (now_ms < committer->retry_at_ms) {
+        return 0;
+    }
+    if (has_company || count >= SETTLE_COUNT_DUE || now_ms - since_ms >= SETTLE_DELAY_MS) {
+        return count;
+    }
+    return 0;
+}
+
+size_t committer_step(struct committer *committer, bool settles_now)
+{
+    size_t entries_count =
+        ring_take(committer->config.ring, committer->entries, BATCH_RECORDS_MAX, BATCH_BYTES_MAX);
+    size_t settlements_count = committer_due(committer, settles_now || entries_count > 0);
+    if (entries_count + settlements_count == 0) {
+        return 0;
+    }
+    bool is_unknown = false;
+    int r = BATCH_E_LATCHED;
+    if (committer_mend(committer)) {
+        r = committer_commit(committer, entries_count, settlements_count, &is_unknown);
+    }
+    size_t settled_count = settlements_count;
+    if (r != 0) {
+        committer_note_failure(committer, r);
+        committer_refuse(committer, entries_count, r, is_unknown);
+        settled_count =
+            r == BATCH_E_NO_SPACE ? committer_settle_smaller(committer, settlements_count) : 0;
+        if (settled_count == 0) {
+            committer->retry_at_ms =
+                committer->clock->monotonic_ms(committer->clock) + RETRY_INTERVAL_MS;
+        }
+    } else if (committer->has_trouble) {
+        committer_set_trouble(committer, NULL);
+    }
+    if (settled_count > 0) {
+        committer_drop_settled(committer, settled_count);
+    }
+    committer_answer(committer, entries_count);
+    if (r == 0 || settled_count > 0) {
+        committer->config.on_commit(committer->config.context);
+    }
+    return entries_count + settled_count;
+}
+
+void committer_wait(struct committer *committer, uint64_t timeout_ms)
+{
+    uint64_t since_ms;
+    if (committer_waiting(committer, &since_ms) > 0) {
+        uint64_t delay_ms = SETTLE_DELAY_MS;
+        if (committer->clock->monotonic_ms(committer->clock) < committer->retry_at_ms) {
+            delay_ms = RETRY_INTERVAL_MS;
+        }
+        timeout_ms = timeout_ms < delay_ms ? timeout_ms : delay_ms;
+    }
+    ring_bell_wait(committer->config.ring, timeout_ms * 1000);
+}
+
+void committer_statistics(struct committer *committer, struct committer_statistics *ret_statistics)
+{
+    pthread_mutex_lock(&committer->statistics_lock);
+    *ret_statistics = committer->statistics;
+    pthread_mutex_unlock(&committer->statistics_lock);
+    ret_statistics->settled_count = atomic_load(&committer->settled_count);
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "spool/cursor.h"
+
+#include "spool/environment.h"
+#include "spool/mdb_result.h"
+
+#include <assert.h>
+#include <string.h>
+
+static int cursor_result(int code)
+{
+    int r = mdb_result(code);
+    switch (r) {
+    case MDB_RESULT_NOT_FOUND:
+        return CURSOR_E_END;
+    case MDB_RESULT_PANIC:
+        return CURSOR_E_LATCHED;
+    case MDB_RESULT_DAMAGED:
+    case MDB_RESULT_NEWER:
+    case MDB_RESULT_EXISTS:
+    case MDB_RESULT_NO_SPACE:
+        return CURSOR_E_DAMAGED;
+    default:
+        return r;
+    }
+}
+
+/* With env_lock held for reading; keeps it when it succeeds. */
+static int cursor_begin(struct cursor *cursor, struct spool *spool, MDB_dbi db, uint64_t from)
+{
+    MDB_txn *txn = NULL;
+    MDB_cursor *mdb = NULL;
+    int code = mdb_txn_begin(spool->env, NULL, MDB_RDONLY, &txn);
+    if (code == 0) {
+        code = mdb_cursor_open(txn, db, &mdb);
+    }
+    if (code != 0) {
+        if (txn != NULL) {
+            mdb_txn_abort(txn);
+        }
+        pthread_rwlock_unlock(&spool->env_lock);
+        return cursor_result(code);
+    }
+    *cursor = (struct cursor){.spool = spool, .txn = txn, .mdb = mdb, .from = from};
+    return 0;
+}
+
+static int cursor_lock(struct spool *spool)
+{
+    pthread_rwlock_rdlock(&spool->env_lock);
+    if (spool->env == NULL) {
+        pthread_rwlock_unlock(&spool->env_lock);
+        return CURSOR_E_LATCHED;
+    }
+    return 0;
+}
+
+int cursor_begin_queue(struct cursor *cursor, struct spool *spool, uint32_t destination,
+                       uint64_t from)
+{
+    int r = cursor_lock(spool);
+    return r != 0 ? r
+                  : cursor_begin(cursor, spool, environment_destination(spool, destination)->queue,
+                                 from);
+}
+
+int cursor_begin_dead(struct cursor *cursor, struct spool *spool, uint32_t destination,
+                      uint64_t from)
+{
+    int r = cursor_lock(spool);
+    return r != 0 ? r
+                  : cursor_begin(cursor, spool, environment_destination(spool, destination)->dead,
+                                 from);
+}
+
+int cursor_begin_reports(struct cursor *cursor, struct spool *spool, uint64_t from)
+{
+    int r = cursor_lock(spool);
+    return r != 0 ? r : cursor_begin(cursor, spool, spool->reports, from);
+}
+
+int cursor_next(struct cursor *cursor, uint64_t *ret_sequence, struct span *ret_stored)
+{
+    assert(cursor->mdb != NULL);
+    MDB_val key = environment_key(&cursor->from, sizeof(cursor->from));
+    MDB_val data;
+    int code =
+        mdb_cursor_get(cursor->mdb, &key, &data, cursor->is_started ? MDB_NEXT : MDB_SET_RANGE);
+    if (code == 0 && key.mv_size != sizeof(*ret_sequence)) {
+        code = MDB_CORRUPTED;
+    }
+    if (code != 0) {
+        return cursor_result(code);
+    }
+    cursor->is_started = true;
+    memcpy(ret_sequence, key.mv_data, sizeof(*ret_sequence));
+    *ret_stored = (struct span){data.mv_data, data.mv_size};
+    return 0;
+}
+
+void cursor_end(struct cursor *cursor)
+{
+    assert(cursor->txn != NULL);
+    mdb_cursor_close(cursor->mdb);
+    mdb_txn_abort(cursor->txn);
+    pthread_rwlock_unlock(&cursor->spool->env_lock);
+    *cursor = (struct cursor){0};
+}
+
+void cursor_tell_position(struct spool *spool, uint32_t destination, uint64_t position)
+{
+    atomic_store(&environment_destination(spool, destination)->forward_position, position);
+}
+
+uint64_t cursor_appended(struct spool *spool, uint32_t destination)
+{
+    return atomic_load(&environment_destination(spool, destination)->appended_sequence);
+}

@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "spool/environment.h"
+
+#include "spool/mdb_result.h"
+
+#include <assert.h>
+#include <endian.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <uuid/uuid.h>
+
+struct destination *environment_destination(struct spool *spool, uint32_t destination)
+{
+    assert(destination >= 1 && destination <= atomic_load(&spool->destinations_count));
+    return &spool->destinations[destination];
+}
+
+int environment_open_queues(MDB_txn *txn, uint32_t destination, unsigned flags, MDB_dbi *ret_queue,
+                            MDB_dbi *ret_dead)
+{
+    char name[32];
+    MDB_dbi queue;
+    MDB_dbi dead;
+    snprintf(name, sizeof(name), "queue.%u", destination);
+    int code = mdb_dbi_open(txn, name, flags | MDB_INTEGERKEY, &queue);
+    if (code != 0) {
+        return code;
+    }
+    snprintf(name, sizeof(name), "dead.%u", destination);
+    code = mdb_dbi_open(txn, name, flags | MDB_INTEGERKEY, &dead);
+    if (code != 0) {
+        return code;
+    }
+    *ret_queue = queue;
+    *ret_dead = dead;
+    return 0;
+}
+
+int environment_count_pages(struct spool *spool, MDB_txn *txn, const struct counters *all,
+                            uint64_t *ret_pages, uint32_t *ret_page_bytes)
+{
+    MDB_dbi databases[] = {
+        0, /* LMDB's free list */
+        1, /* LMDB's list of databases */
+        spool->meta, spool->destinations_db, spool->counters_db, spool->reports,
+    };
+    uint64_t pages = 2 + all->values[COUNTER_PAGES];
+    MDB_stat stat = {0};
+    for (size_t i = 0; i < SPOOL_COUNT_OF(databases); i++) {
+        int code = mdb_stat(txn, databases[i], &stat);
+        if (code != 0) {
+            return code;
+        }
+        pages += environment_stat_pages(&stat);
+    }
+    *ret_pages = pages;
+    *ret_page_bytes = stat.ms_psize;
+    return 0;
+}
+
+/* --- A new spool ----------------------------------------------------------------------------- */
+
+static int environment_put_text_key(MDB_txn *txn, MDB_dbi db, const char *key, const void *value,
+                                    size_t size_bytes)
+{
+    MDB_val db_key = environment_key(key, strlen(key));
+    MDB_val data = environment_key(value, size_bytes);
+    return mdb_put(txn, db, &db_key, &data, MDB_NOOVERWRITE);
+}
+
+/* Writes meta and the row of totals. One transaction: a spool is there whole or not at all. */
+static int environment_create(struct spool *spool, MDB_txn *txn)
+{
+    uint32_t format = htole32(SPOOL_FORMAT);
+    uint64_t first = htole64(1);
+    uint64_t created = htole64(spool->config.clock->wall_ms(spool->config.clock));
+    uuid_t uuid;
+    uuid_generate_random(uuid);
+
+    int code = mdb_dbi_open(txn, "meta", MDB_CREATE, &spool->meta);
+    if (code == 0) {
+        code = environment_put_text_key(txn, spool->meta, "format", &format, sizeof(format));
+    }
+    if (code == 0) {
+        code = environment_put_text_key(txn, spool->meta, "uuid", uuid, sizeof(uuid));
+    }
+    if (code == 0) {
+        code = environment_put_text_key(txn, spool->meta, "next_sequence", &first, sizeof(first));
+    }
+    if (code == 0) {
+        code = environment_put_text_key(txn, spool->meta, "next_report", &first, sizeof(first));
+    }
+    if (code == 0) {
+        code = environment_put_text_key(txn, spool->meta, "created", &created, sizeof(created));
+    }
+    return code;
+}
+
+/* --- An existing one ------------------------------------------------------------------------- */
+
+static int environment_get(MDB_txn *txn, MDB_dbi db, const char *key, void *value,
+                           size_t size_bytes)
+{
+    MDB_val db_key = environment_key(key, strlen(key));
+    MDB_val data;
+    int code = mdb_get(txn, db, &db_key, &data);
+    if (code != 0) {
+        return code;
+    }
+    if (data.mv_size != size_bytes) {
+        return MDB_CORRUPTED;
+    }
+    memcpy(value, data.mv_data, size_bytes);
+    return 0;
+}
+
+/* Reads format and uuid. LMDB's codes; *ret_format says what was found. */
+static int environment_read_meta(struct spool *spool, MDB_txn *txn, uint32_t *ret_format)
+{
+    uint32_t format;
+    int code = environment_get(txn, spool->meta, "format", &format, sizeof(format));
+    if (code != 0) {
+        return code == MDB_NOTFOUND ? MDB_CORRUPTED : code;
+    }
+    *ret_format = le32toh(format);
+    if (*ret_format != SPOOL_FORMAT) {
+        return 0;
+    }
+    code = environment_get(txn, spool->meta, "uuid", spool->uuid, sizeof(spool->uuid));
+    if (code != 0) {
+        return code == MDB_NOTFOUND ? MDB_CORRUPTED : code;
+    }
+    uuid_unparse_lower(spool->uuid, spool->uuid_text);
+    return 0;
+}
+
+/* Reads a destination's row: see "destinations" in spool/README.md. */
+static int environment_read_destination(struct destination *destination, MDB_val data)
+{
+    const char *bytes = data.mv_data;
+    uint32_t identity_size;
+    uint32_t address_size;
+    if (data.mv_size < 8) {
+        return MDB_CORRUPTED;
+    }
+    memcpy(&identity_size, bytes, 4);
+    memcpy(&address_size, bytes + 4, 4);
+    identity_size = le32toh(identity_size);
+    address_size = le32toh(address_size);
+    if ((uint64_t)identity_size + address_size + 8 != data.mv_size) {
+        return MDB_CORRUPTED;
+    }
+    if (destination->identity != NULL) {
+        return 0; /* a reopen: others may be reading the texts */
+    }
+    char *identity = strndup(bytes + 8, identity_size);
+    char *address = strndup(bytes + 8 + identity_size, address_size);
+    if (identity == NULL || address == NULL) {
+        free(identity);
+        free(address);
+        return ENOMEM;
+    }
+    destination->identity = identity;
+    destination->address = address;
+    return 0;
+}
+
+/* The ends of a queue: reading them finds what a cut-off file has lost. */
+static int environment_read_ends(MDB_txn *txn, MDB_dbi db, uint64_t *ret_last)
+{
+    MDB_cursor *cursor;
+    int code = mdb_cursor_open(txn, db, &cursor);
+    if (code != 0) {
+        return code;
+    }
+    MDB_val key = {0};
+    MDB_val data;
+    code = mdb_cursor_get(cursor, &key, &data, MDB_FIRST);
+    if (code == 0) {
+        code = mdb_cursor_get(cursor, &key, &data, MDB_LAST);
+    }
+    if (code == 0 && key.mv_size != sizeof(*ret_last)) {
+        code = MDB_CORRUPTED;
+    }
+    if (code == 0) {
+        memcpy(ret_last, key.mv_data, sizeof(*ret_last));
+    }
+    mdb_cursor_close(cursor);
+    return code == MDB_NOTFOUND ? 0 : code;
+}
+
+static int environment_load_destinations(struct spool *spool, MDB_txn *txn)
+{
+    MDB_cursor *cursor;
+    int code = mdb_cursor_open(txn, spool->destinations_db, &cursor);
+    if (code != 0) {
+        return code;
+    }
+    uint32_t count = 0;
+    MDB_val key;
+    MDB_val data;
+    while ((code = mdb_cursor_get(cursor, &key, &data, MDB_NEXT)) == 0) {
+        uint32_t id;
+        if (key.mv_size != sizeof(id) || count == DESTINATIONS_MAX) {
+            code = MDB_CORRUPTED;
+            break;
+        }
+        memcpy(&id, key.mv_data, sizeof(id));
+        if (id != count + 1) {
+            code = MDB_CORRUPTED;
+            break;
+        }
+        struct destination *destination = &spool->destinations[id];
+        uint64_t last = 0;
+        code = environment_read_destination(destination, data);
+        if (code == 0) {
+            code = environment_open_queues(txn, id, 0, &destination->queue, &destination->dead);
+        }
+        if (code == 0) {
+            code = environment_read_ends(txn, destination->queue, &last);
+        }
+        if (code != 0) {
+            break;
+        }
+        atomic_store(&destination->appended_sequence, last);
+        count++;
+    }
+    mdb_cursor_close(cursor);
+    if (code != MDB_NOTFOUND) {
+        return code;
+    }
+    atomic_store(&spool->destinations_count, count);
+    return 0;
+}
+
+/* --- Opening --------------------------------------------------------------------------------- */
+
+/* Whether the environment holds nothing at all: a new file. */
+static int environment_is_empty(MDB_txn *txn, bool *ret_is_empty)
+{
+    MDB_dbi main_db;
+    MDB_stat stat;
+    int code = mdb_dbi_open(txn, NULL, 0, &main_db);
+    if (code == 0) {
+        code = mdb_stat(txn, main_db, &stat);
+    }
+    if (code == 0) {
+        *ret_is_empty = stat.ms_entries == 0;
+    }
+    return code;
+}
+
+static int environment_open_databases(struct spool *spool, MDB_txn *txn, uint32_t *ret_format)
+{
+    bool is_empty = false;
+    int code = environment_is_empty(txn, &is_empty);
+    if (code == 0 && is_empty) {
+        code = environment_create(spool, txn);
+    } else if (code == 0) {
+        code = mdb_dbi_open(txn, "meta", 0, &spool->meta);
+    }
+    if (code == 0) {
+        code = environment_read_meta(spool, txn, ret_format);
+    }
+    if (code != 0 || *ret_format != SPOOL_FORMAT) {
+        return code;
+    }
+    unsigned flags = (is_empty ? MDB_CREATE : 0) | MDB_INTEGERKEY;
+    code = mdb_dbi_open(txn, "destinations", flags, &spool->destinations_db);
+    if (code == 0) {
+        code = mdb_dbi_open(txn, "counters", flags, &spool->counters_db);
+    }
+    if (code == 0) {
+        code = mdb_dbi_open(txn, "reports", flags, &spool->reports);
+    }
+    if (code == 0) {
+        code = environment_load_destinations(spool, txn);
+    }
+    return code;
+}
+
+/* Turns what went wrong inside into a result and a message. */
+static int environment_failure(struct spool *spool, int code, const char *step,
+                               struct message *message)
+{
+    int r = mdb_result(code);
+    switch (r) {
+    case MDB_RESULT_NO_SPACE:
+        message_set(message, "%s: the disk is full (%s): free some space and start again",
+                    spool->dir, step);
+        return SPOOL_E_DISK_FULL;
+    case MDB_RESULT_NEWER:
+        message_set(message,
+                    "%s/data.mdb: another version of LMDB wrote it (%s): use the version of this "
+                    "program that made the spool, or another folder",
+                    spool->dir, mdb_result_text(code));
+        return SPOOL_E_REFUSED;
+    case MDB_RESULT_NOT_FOUND:
+        message_set(message,
+                    "%s/data.mdb: an LMDB file of another program, not a spool: choose another "
+                    "folder",
+                    spool->dir);
+        return SPOOL_E_REFUSED;
+    case MDB_RESULT_DAMAGED:
+    case MDB_RESULT_PANIC:
+        message_set(message, "%s/data.mdb: damaged (%s: %s)", spool->dir, step,
+                    mdb_result_text(code));
+        return ENVIRONMENT_E_DAMAGED;
+    case -EACCES:
+    case -EPERM:
+    case -EROFS:
+        message_set(message, "%s: cannot be written (%s: %s): check owner, mode and mount",
+                    spool->dir, step, mdb_result_text(code));
+        return SPOOL_E_REFUSED;
+    default:
+        message_set(message, "%s: cannot open the spool (%s): %s", spool->dir, step,
+                    mdb_result_text(code));
+        return r < 0 ? r : -EPROTO;
+    }
+}
+
+/* Reading a page that the file does not have is a SIGBUS. LMDB may leave the last pages of a
+ * transaction unwritten when it freed them again, so a file that is a little short is sound; zeros
+ * in their place are never read as a page, and are found damaged if they should have been one. */
+static int environment_fill_up(struct spool *spool)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    struct stat status;
+    mdb_env_info(spool->env, &info);
+    mdb_env_stat(spool->env, &stat);
+    uint64_t size_bytes = ((uint64_t)info.me_last_pgno + 1) * stat.ms_psize;
+    if (size_bytes > info.me_mapsize) {
+        return MDB_CORRUPTED;
+    }
+    if (fstat(spool->claim.fd, &status) < 0) {
+        return errno;
+    }
+    if ((uint64_t)status.st_size < size_bytes &&
+        ftruncate(spool->claim.fd, (off_t)size_bytes) < 0) {
+        return errno;
+    }
+    return 0;
+}
+
+static int environment_open_env(struct spool *spool)
+{
+    int code = mdb_env_create(&spool->env);
+    if (code != 0) {
+        return code;
+    }
+    code = mdb_env_set_maxdbs(spool->env, 2 * DESTINATIONS_MAX + 8);
+    if (code == 0) {
+        code = mdb_env_set_mapsize(spool->env, (size_t)spool->config.max_bytes);
+    }
+    if (code == 0) {
+        /* NOTLS: a reader belongs to a cursor, not to a thread. Never NOMEMINIT, which would let
+         * heap bytes (secrets) into the file; never WRITEMAP, see docs/decisions/0003. */
+        unsigned flags = MDB_NOTLS;
+        if (spool->config.durability == SPOOL_NOMETASYNC) {
+            flags |= MDB_NOMETASYNC;
+        }
+        code = mdb_env_open(spool->env, spool->dir, flags, 0640);
+    }
+    if (code == 0) {
+        int dead;
+        code = mdb_reader_check(spool->env, &dead);
+    }
+    return code != 0 ? code : environment_fill_up(spool);
+}
+
+int environment_open(struct spool *spool, struct message *message)
+{
+    int code = environment_open_env(spool);
+    if (code != 0) {
+        environment_close(spool);
+        return environment_failure(spool, code, "opening LMDB's environment", message);
+    }
+    MDB_txn *txn;
+    code = mdb_txn_begin(spool->env, NULL, 0, &txn);
+    if (code != 0) {
+        environment_close(spool);
+        return environment_failure(spool, code, "beginning a transaction", message);
+    }
+    uint32_t format = SPOOL_FORMAT;
+    code = environment_open_databases(spool, txn, &format);
+    if (code != 0 || format != SPOOL_FORMAT) {
+        mdb_txn_abort(txn);
+        environment_close(spool);
+        if (code != 0) {
+            return environment_failure(spool, code, "reading the databases", message);
+        }
+        message_set(message,
+                    "%s: has format %u, this version knows %u: use a newer version of this program",
+                    spool->dir, format, SPOOL_FORMAT);
+        return SPOOL_E_REFUSED;
+    }
+    code = mdb_txn_commit(txn);
+    if (code != 0) {
+        environment_close(spool);
+        return environment_failure(spool, code, "committing", message);
+    }
+    return 0;
+}
+
+void environment_close(struct spool *spool)
+{
+    if (spool->env != NULL) {
+        mdb_env_close(spool->env);
+        spool->env = NULL;
+    }
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Private to spool/: what a struct spool is made of. */
+#ifndef SPOOL_ENVIRONMENT_H
+#define SPOOL_ENVIRONMENT_H
+
+#include "spool/claim.h"
+#include "spool/limits.h"
+#include "spool/spool.h"
+
+#include <lmdb.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* The format that this code reads and writes; kept in meta under "format". */
+#define SPOOL_FORMAT 1U
+
+struct destination {
+    char *identity;
+    char *address;
+    MDB_dbi queue;
+    MDB_dbi dead;
+    struct destination_limits limits;
+    /* The forwarder's read position: drops of the oldest start here, since what is before it is
+     * in-flight. */
+    _Atomic uint64_t forward_position;
+    /* The last sequence that was appended and committed. */
+    _Atomic uint64_t appended_sequence;
+};
+
+struct spool {
+    struct spool_config config;
+    char *dir;
+    char *set_aside_path;
+    int dir_fd;
+    int owner_fd;
+
+    /* Held for reading by each use of env, for writing while it is replaced (spool_reopen). */
+    pthread_rwlock_t env_lock;
+    MDB_env *env;
+    MDB_dbi meta;
+    MDB_dbi destinations_db;
+    MDB_dbi counters_db;
+    MDB_dbi reports;
+    atomic_bool is_latched;
+
+    uint8_t uuid[16];
+    char uuid_text[37];
+    struct claim claim;
+
+    pthread_mutex_t destinations_lock;                     /* held while one is made */
+    struct destination destinations[DESTINATIONS_MAX + 1]; /* [1..count] */
+    _Atomic uint32_t destinations_count;
+};
+
+/* LMDB keys of 4 and 8 bytes are native integers (MDB_INTEGERKEY). */
+static inline MDB_val environment_key(const void *integer, size_t size_bytes)
+{
+    /* LMDB does not write through a key that is only looked up or put. */
+    return (MDB_val){.mv_size = size_bytes, .mv_data = (void *)(uintptr_t)integer};
+}
+
+/* The destination's struct; asserts that it exists. */
+struct destination *environment_destination(struct spool *spool, uint32_t destination);
+
+/* Opens env, databases and destinations in spool->dir_fd's folder. Used by open and reopen.
+ * 0, ENVIRONMENT_E_DAMAGED, SPOOL_E_REFUSED, SPOOL_E_DISK_FULL, -errno. */
+#define ENVIRONMENT_E_DAMAGED 100
+SPOOL_MUST_CHECK int environment_open(struct spool *spool, struct message *message);
+
+/* Closes env if it is open. */
+void environment_close(struct spool *spool);
+
+/* Counts the pages that hold something: LMDB's own two databases, ours, and what the row of totals
+ * says of the destinations'. LMDB's code. */
+SPOOL_MUST_CHECK int environment_count_pages(struct spool *spool, MDB_txn *txn,
+                                             const struct counters *all, uint64_t *ret_pages,
+                                             uint32_t *ret_page_bytes);
+
+/* Pages of one database. */
+static inline uint64_t environment_stat_pages(const MDB_stat *stat)
+{
+    return stat->ms_branch_pages + stat->ms_leaf_pages + stat->ms_overflow_pages;
+}
+
+/* Opens (flags 0) or makes (MDB_CREATE) a destination's two databases. 0, or LMDB's code. */
+SPOOL_MUST_CHECK int environment_open_queues(MDB_txn *txn, uint32_t destination, unsigned flags,
+                                             MDB_dbi *ret_queue, MDB_dbi *ret_dead);
+
+#endif

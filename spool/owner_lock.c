@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "spool/owner_lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static void owner_lock_read(int fd, char owner[OWNER_TEXT_BYTES])
+{
+    ssize_t size = pread(fd, owner, OWNER_TEXT_BYTES - 1, 0);
+    owner[size > 0 ? size : 0] = '\0';
+    owner[strcspn(owner, "\n")] = '\0';
+    if (owner[0] == '\0') {
+        strcpy(owner, "another process");
+    }
+}
+
+/* The text is a help for people: a disk too full for it is no reason not to start. */
+static void owner_lock_write(int fd, const char *name)
+{
+    char text[OWNER_TEXT_BYTES];
+    int length = snprintf(text, sizeof(text), "%.80s, pid %ld\n", name, (long)getpid());
+    if (ftruncate(fd, 0) == 0 && pwrite(fd, text, (size_t)length, 0) != length) {
+        (void)!ftruncate(fd, 0);
+    }
+}
+
+int owner_lock_take(int dir_fd, const char *name, char owner[OWNER_TEXT_BYTES], int *ret_fd)
+{
+    int fd = openat(dir_fd, OWNER_LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+    if (fd < 0) {
+        return errno == ENOSPC || errno == EDQUOT ? OWNER_LOCK_E_DISK_FULL : -errno;
+    }
+    /* An open-file-description lock: unlike a process's lock it is not lost when some other fd of
+     * the file is closed, and it does not pass for free between threads. */
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl(fd, F_OFD_SETLK, &lock) < 0) {
+        int r = errno == EAGAIN || errno == EACCES ? OWNER_LOCK_E_OWNED : -errno;
+        owner_lock_read(fd, owner);
+        close(fd);
+        return r;
+    }
+    owner_lock_write(fd, name);
+    *ret_fd = fd;
+    return 0;
+}

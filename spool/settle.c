@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Settling: the only way a record leaves its queue. Deleting it, moving it to the dead letters and
+ * noting its report are one transaction, so a record is never in two places and a report never
+ * lost.
+ */
+#include "spool/batch_private.h"
+#include "spool/record.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* Stores a report: its head, then the record. LMDB's code. */
+static int settle_put_report(struct batch *batch, struct batch_destination *part,
+                             const struct report *report, const struct record *without_payload,
+                             struct span encoded)
+{
+    size_t record_bytes = encoded.size_bytes;
+    if (without_payload != NULL && record_size(without_payload, &record_bytes) != 0) {
+        return MDB_CORRUPTED;
+    }
+    uint64_t number = batch->next_report;
+    MDB_val key = environment_key(&number, sizeof(number));
+    MDB_val data = {.mv_size = REPORT_BYTES + record_bytes};
+    int code = mdb_put(batch->txn, batch->spool->reports, &key, &data, MDB_RESERVE | MDB_APPEND);
+    if (code != 0) {
+        return code;
+    }
+    report_encode(report, data.mv_data);
+    if (without_payload != NULL) {
+        record_encode(without_payload, (uint8_t *)data.mv_data + REPORT_BYTES);
+    } else {
+        memcpy((uint8_t *)data.mv_data + REPORT_BYTES, encoded.data, encoded.size_bytes);
+    }
+    batch->next_report++;
+    batch_count(batch, part, COUNTER_REPORT_RECORDS, 1);
+    batch_count(batch, part, COUNTER_REPORT_BYTES, (int64_t)data.mv_size);
+    return 0;
+}
+
+/* Notes the report if a route waits for one. A record that was dropped to make room takes no room
+ * again: its report has the key but neither headers nor payload. LMDB's code. */
+static int settle_note_report(struct batch *batch, struct batch_destination *part,
+                              const struct settlement *settlement, struct span encoded)
+{
+    if (record_report_route_size(encoded) == 0) {
+        return 0;
+    }
+    struct record record;
+    if (record_decode(encoded, &record) != 0) {
+        return 0; /* damaged since it was read: nobody could be told what it was */
+    }
+    struct report report = {
+        .reason = settlement->action,
+        .is_payload_left_out = settlement->action == SETTLE_DROP,
+        .error = settlement->error,
+        .partition = settlement->partition,
+        .attempts = settlement->attempts,
+        .offset = settlement->offset,
+        .settled_wall_ms = batch->now_wall_ms,
+        .destination = settlement->destination,
+        .sequence = settlement->sequence,
+    };
+    record.payload.size_bytes = 0;
+    record.headers_count = 0;
+    record.headers = NULL;
+    return settle_put_report(batch, part, &report, report.is_payload_left_out ? &record : NULL,
+                             encoded);
+}
+
+/* Copies the record to the dead letters. LMDB's code. */
+static int settle_put_dead(struct batch *batch, struct batch_destination *part,
+                           const struct settlement *settlement, struct span encoded)
+{
+    struct dead_letter dead = {
+        .reason = settlement->action,
+        .error = settlement->error,
+        .attempts = settlement->attempts,
+        .first_attempt_wall_ms = settlement->first_attempt_wall_ms,
+        .settled_wall_ms = batch->now_wall_ms,
+    };
+    MDB_dbi db = environment_destination(batch->spool, settlement->destination)->dead;
+    MDB_val key = environment_key(&settlement->sequence, sizeof(settlement->sequence));
+    MDB_val data = {.mv_size = DEAD_LETTER_BYTES + encoded.size_bytes};
+    int code = mdb_put(batch->txn, db, &key, &data, MDB_RESERVE);
+    if (code != 0) {
+        return code;
+    }
+    dead_letter_encode(&dead, data.mv_data);
+    memcpy((uint8_t *)data.mv_data + DEAD_LETTER_BYTES, encoded.data, encoded.size_bytes);
+    batch_count(batch, part, COUNTER_DEAD_RECORDS, 1);
+    batch_count(batch, part, COUNTER_DEAD_BYTES, (int64_t)data.mv_size);
+    batch_count(batch, part, COUNTER_DEAD, 1);
+    return 0;
+}
+
+/* Counts what an action means for the totals. */
+static void settle_count(struct batch *batch, struct batch_destination *part,
+                         enum settle_action action, size_t size_bytes)
+{
+    switch (action) {
+    case SETTLE_DELIVERED:
+        batch_count(batch, part, COUNTER_DELIVERED, 1);
+        batch_count(batch, part, COUNTER_DELIVERED_BYTES, (int64_t)size_bytes);
+        part->counters.values[COUNTER_LAST_DELIVERED_WALL_MS] = batch->now_wall_ms;
+        batch->all.values[COUNTER_LAST_DELIVERED_WALL_MS] = batch->now_wall_ms;
+        break;
+    case SETTLE_EXPIRED:
+    case SETTLE_EXPIRED_DROP:
+        batch_count(batch, part, COUNTER_EXPIRED, 1);
+        break;
+    case SETTLE_CORRUPT:
+        batch_count(batch, part, COUNTER_CORRUPT, 1);
+        break;
+    case SETTLE_DROP:
+        batch_count(batch, part, COUNTER_DROPPED, 1);
+        break;
+    default:
+        break;
+    }
+}
+
+/* Takes the record that the queue's cursor stands on out of the queue. LMDB's code. */
+static int settle_current(struct batch *batch, struct batch_destination *part,
+                          const struct settlement *settlement, struct span encoded)
+{
+    enum settle_action action = settlement->action;
+    bool goes_dead = action == SETTLE_DEAD || action == SETTLE_CORRUPT || action == SETTLE_EXPIRED;
+    int code = 0;
+    if (action != SETTLE_CORRUPT) {
+        code = settle_note_report(batch, part, settlement, encoded);
+    }
+    if (code == 0 && goes_dead) {
+        code = settle_put_dead(batch, part, settlement, encoded);
+    }
+    size_t size_bytes = encoded.size_bytes;
+    if (code == 0) {
+        code = mdb_cursor_del(part->queue, 0);
+    }
+    if (code == 0) {
+        batch_count(batch, part, COUNTER_QUEUE_RECORDS, -1);
+        batch_count(batch, part, COUNTER_QUEUE_BYTES, -(int64_t)size_bytes);
+        settle_count(batch, part, action, size_bytes);
+    }
+    return code;
+}
+
+static int settle_from_queue(struct batch *batch, const struct settlement *settlement)
+{
+    struct batch_destination *part;
+    int code = batch_touch(batch, settlement->destination, &part);
+    if (code != 0) {
+        return code;
+    }
+    MDB_val key = environment_key(&settlement->sequence, sizeof(settlement->sequence));
+    MDB_val data;
+    code = mdb_cursor_get(part->queue, &key, &data, MDB_SET_KEY);
+    if (code != 0) {
+        return code;
+    }
+    return settle_current(batch, part, settlement, (struct span){data.mv_data, data.mv_size});
+}
+
+int settle_drop_oldest(struct batch *batch, uint32_t destination, struct batch_destination *part)
+{
+    uint64_t from =
+        atomic_load(&environment_destination(batch->spool, destination)->forward_position);
+    MDB_val key = environment_key(&from, sizeof(from));
+    MDB_val data;
+    int code = mdb_cursor_get(part->queue, &key, &data, MDB_SET_RANGE);
+    if (code != 0) {
+        return code;
+    }
+    struct settlement settlement = {
+        .action = SETTLE_DROP,
+        .destination = destination,
+        .partition = -1,
+        .offset = -1,
+    };
+    memcpy(&settlement.sequence, key.mv_data, sizeof(settlement.sequence));
+    return settle_current(batch, part, &settlement, (struct span){data.mv_data, data.mv_size});
+}
+
+/* Puts a dead letter back into a queue (settlement->to_destination), or deletes it. */
+static int settle_dead_letter(struct batch *batch, const struct settlement *settlement)
+{
+    struct batch_destination *part;
+    MDB_dbi dead_db = environment_destination(batch->spool, settlement->destination)->dead;
+    MDB_val key = environment_key(&settlement->sequence, sizeof(settlement->sequence));
+    MDB_val data;
+    int code = batch_touch(batch, settlement->destination, &part);
+    if (code == 0) {
+        code = mdb_get(batch->txn, dead_db, &key, &data);
+    }
+    if (code != 0) {
+        return code;
+    }
+    struct dead_letter dead;
+    struct span encoded;
+    if (dead_letter_decode((struct span){data.mv_data, data.mv_size}, &dead, &encoded) != 0) {
+        return MDB_CORRUPTED;
+    }
+    int64_t dead_bytes = (int64_t)data.mv_size;
+    if (settlement->action == SETTLE_REQUEUE) {
+        struct batch_destination *to;
+        code = batch_touch(batch, settlement->to_destination, &to);
+        if (code == 0) {
+            MDB_val record = environment_key(encoded.data, encoded.size_bytes);
+            code = mdb_cursor_put(to->queue, &key, &record, MDB_NOOVERWRITE);
+        }
+        if (code != 0) {
+            return code;
+        }
+        batch_count(batch, to, COUNTER_QUEUE_RECORDS, 1);
+        batch_count(batch, to, COUNTER_QUEUE_BYTES, (int64_t)encoded.size_bytes);
+        batch_count(batch, to, COUNTER_REQUEUED, 1);
+    } else {
+        batch_count(batch, part, COUNTER_DROPPED, 1);
+    }
+    code = mdb_del(batch->txn, dead_db, &key, NULL);
+    if (code == 0) {
+        batch_count(batch, part, COUNTER_DEAD_RECORDS, -1);
+        batch_count(batch, part, COUNTER_DEAD_BYTES, -dead_bytes);
+    }
+    return code;
+}
+
+/* Deletes a report whose route was run. */
+static int settle_report_run(struct batch *batch, const struct settlement *settlement)
+{
+    MDB_val key = environment_key(&settlement->sequence, sizeof(settlement->sequence));
+    MDB_val data;
+    int code = mdb_get(batch->txn, batch->spool->reports, &key, &data);
+    if (code != 0) {
+        return code;
+    }
+    struct batch_destination *part;
+    struct report report;
+    struct span encoded;
+    if (report_decode((struct span){data.mv_data, data.mv_size}, &report, &encoded) != 0 ||
+        report.destination < 1 || report.destination > batch->spool->destinations_count) {
+        return MDB_CORRUPTED;
+    }
+    int64_t report_bytes = (int64_t)data.mv_size;
+    code = batch_touch(batch, report.destination, &part);
+    if (code == 0) {
+        code = mdb_del(batch->txn, batch->spool->reports, &key, NULL);
+    }
+    if (code == 0) {
+        batch_count(batch, part, COUNTER_REPORT_RECORDS, -1);
+        batch_count(batch, part, COUNTER_REPORT_BYTES, -report_bytes);
+        batch_count(batch, part, COUNTER_REPORTS_RUN, 1);
+    }
+    return code;
+}
+
+int batch_settle(struct batch *batch, const struct settlement *settlement)
+{
+    assert(batch->txn != NULL);
+    int code;
+    switch (settlement->action) {
+    case SETTLE_REQUEUE:
+    case SETTLE_DEAD_DROP:
+        code = settle_dead_letter(batch, settlement);
+        break;
+    case SETTLE_REPORT_RUN:
+        code = settle_report_run(batch, settlement);
+        break;
+    default:
+        code = settle_from_queue(batch, settlement);
+        break;
+    }
+    /* Not there: an operator was quicker, or it was settled before. */
+    return code == 0 || code == MDB_NOTFOUND ? 0 : batch_fail(batch, code);
+}
