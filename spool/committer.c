@@ -33,6 +33,7 @@ struct committer {
     struct settlement *settlements;
     size_t settlements_first;
     size_t settlements_count;
+    uint64_t handed_count;         /* since the beginning */
     uint64_t settlements_since_ms; /* when the first of them came */
     _Atomic uint64_t settled_count;
 
@@ -86,7 +87,7 @@ void committer_free(struct committer **committer_at)
 /* --- Settlements ------------------------------------------------------------------------------ */
 
 int committer_settle(struct committer *committer, const struct settlement *settlements,
-                     size_t count)
+                     size_t count, uint64_t *ret_position)
 {
     pthread_mutex_lock(&committer->lock);
     if (committer->settlements_count + count > SETTLEMENTS_MAX) {
@@ -105,6 +106,8 @@ int committer_settle(struct committer *committer, const struct settlement *settl
         committer->settlements[at] = settlements[i];
     }
     committer->settlements_count += count;
+    committer->handed_count += count;
+    *ret_position = committer->handed_count;
     pthread_mutex_unlock(&committer->lock);
     if (rings) {
         ring_bell(committer->config.ring);

@@ -47,9 +47,11 @@ SPOOL_MUST_CHECK int committer_new(const struct committer_config *config,
  * records are simply there again after the next start. */
 void committer_free(struct committer **committer);
 
-/* Hands over settlements; all or none. 0, COMMITTER_E_BUSY. */
+/* Hands over settlements; all or none. They are committed when committer_settled() has reached
+ * *ret_position. 0, COMMITTER_E_BUSY. */
 SPOOL_MUST_CHECK int committer_settle(struct committer *committer,
-                                      const struct settlement *settlements, size_t count);
+                                      const struct settlement *settlements, size_t count,
+                                      uint64_t *ret_position);
 
 /* How many settlements were committed since committer_new(), in the order they were handed over. */
 SPOOL_MUST_CHECK uint64_t committer_settled(const struct committer *committer);

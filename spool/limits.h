@@ -10,7 +10,7 @@
 
 /* A record as encoded: key, headers, payload and report route together. Twice Kafka's default
  * message.max.bytes and more, so that the broker's limit is what users meet. */
-#define RECORD_BYTES_MAX (8U << 20)
+#define RECORD_BYTES_MAX ((4U << 20) - 4096)
 #define RECORD_HEADERS_MAX 256
 #define REPORT_ROUTE_BYTES_MAX 255
 

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "src/forward.h"
+
+#include "spool/cursor.h"
+#include "src/forward_private.h"
+
+#include <assert.h>
+#include <errno.h>
+
+/* The waits of a destination that must try again, and of one that needs an operator. */
+#define FORWARD_RETRY_BASE_MS 100
+#define FORWARD_RETRY_CAP_MS 10000
+#define FORWARD_HOLD_BASE_MS 2000
+#define FORWARD_HOLD_CAP_MS 60000
+
+/* A sink is polled at least this often, whatever its fd says: a wake-up can be missed. */
+#define FORWARD_POLL_MS 100
+/* How often expiry and what operators changed in the spool are looked at. */
+#define FORWARD_LOOK_MS 500
+#define FORWARD_STALLED_MS 10000
+
+const char *forward_state_name(enum forward_state state)
+{
+    static const char *const names[FORWARD_STATE_COUNT] = {
+        [FORWARD_FLOWING] = "flowing",
+        [FORWARD_DRAINING] = "draining",
+        [FORWARD_WAITING] = "waiting",
+    };
+    assert(state < FORWARD_STATE_COUNT);
+    return names[state];
+}
+
+/* --- Life ------------------------------------------------------------------------------------- */
+
+int forward_new(const struct forward_config *config, struct forward **ret_forward)
+{
+    SPOOL_CLEANUP(forward_free) struct forward *forward = calloc(1, sizeof(*forward));
+    if (forward == NULL) {
+        return -ENOMEM;
+    }
+    forward->config = *config;
+    pthread_mutex_init(&forward->lock, NULL);
+    int r = inflight_pool_init(&forward->pool, INFLIGHT_RECORDS_MAX + READ_RECORDS_MAX);
+    if (r < 0) {
+        return r;
+    }
+    *ret_forward = SPOOL_TAKE(forward);
+    return 0;
+}
+
+void forward_free(struct forward **forward_at)
+{
+    struct forward *forward = SPOOL_TAKE(*forward_at);
+    if (forward == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < forward->producers_count; i++) {
+        producer_close(&forward->producers[i]);
+    }
+    for (size_t i = 0; i < forward->destinations_count; i++) {
+        retried_deinit(&forward->destinations[i].retried);
+    }
+    inflight_pool_deinit(&forward->pool);
+    pthread_mutex_destroy(&forward->lock);
+    free(forward);
+}
+
+static struct producer *forward_find_producer(struct forward *forward,
+                                              const struct address *address)
+{
+    for (size_t i = 0; i < forward->producers_count; i++) {
+        if (producer_serves(&forward->producers[i], address)) {
+            return &forward->producers[i];
+        }
+    }
+    struct producer *producer = &forward->producers[forward->producers_count++];
+    *producer = (struct producer){.address = address};
+    backoff_init(&producer->backoff, forward->config.seed ^ (forward->producers_count << 32));
+    return producer;
+}
+
+static struct forward_destination *forward_find(struct forward *forward, uint32_t id)
+{
+    for (size_t i = 0; i < forward->destinations_count; i++) {
+        if (forward->destinations[i].id == id) {
+            return &forward->destinations[i];
+        }
+    }
+    return NULL;
+}
+
+static uint64_t forward_read_requeued(struct forward *forward, uint32_t id, uint64_t otherwise)
+{
+    struct counters counters;
+    int r = spool_counters(forward->config.spool, id, &counters);
+    return r == 0 ? counters.values[COUNTER_REQUEUED] : otherwise;
+}
+
+int forward_add(struct forward *forward, uint32_t id, const struct address *address)
+{
+    int r = -EEXIST;
+    pthread_mutex_lock(&forward->lock);
+    if (forward_find(forward, id) == NULL) {
+        assert(forward->destinations_count < DESTINATIONS_MAX);
+        struct forward_destination *destination =
+            &forward->destinations[forward->destinations_count++];
+        *destination = (struct forward_destination){
+            .forward = forward,
+            .id = id,
+            .address = address,
+            .producer = forward_find_producer(forward, address),
+            .requeued_count = forward_read_requeued(forward, id, 0),
+        };
+        backoff_init(&destination->backoff, forward->config.seed + id);
+        r = 0;
+    }
+    pthread_mutex_unlock(&forward->lock);
+    return r;
+}
+
+void forward_pause(struct forward *forward, uint32_t id, bool pauses)
+{
+    pthread_mutex_lock(&forward->lock);
+    struct forward_destination *destination = forward_find(forward, id);
+    if (destination != NULL) {
+        destination->is_paused = pauses;
+    }
+    pthread_mutex_unlock(&forward->lock);
+}
+
+void forward_stop(struct forward *forward)
+{
+    pthread_mutex_lock(&forward->lock);
+    forward->is_stopping = true;
+    pthread_mutex_unlock(&forward->lock);
+}
+
+void forward_purge(struct forward *forward)
+{
+    pthread_mutex_lock(&forward->lock);
+    for (size_t i = 0; i < forward->producers_count; i++) {
+        struct sink *sink = forward->producers[i].sink;
+        if (sink != NULL) {
+            sink->ops->purge(sink, true);
+        }
+    }
+    pthread_mutex_unlock(&forward->lock);
+}
+
+bool forward_is_idle(struct forward *forward)
+{
+    bool is_idle = true;
+    pthread_mutex_lock(&forward->lock);
+    for (size_t i = 0; is_idle && i < forward->destinations_count; i++) {
+        struct forward_destination *destination = &forward->destinations[i];
+        forward_free_settled(destination);
+        is_idle = destination->produced.count == 0 && destination->settling.count == 0;
+    }
+    pthread_mutex_unlock(&forward->lock);
+    return is_idle;
+}
+
+size_t forward_fds(struct forward *forward, int *fds, size_t fds_max)
+{
+    size_t count = 0;
+    pthread_mutex_lock(&forward->lock);
+    for (size_t i = 0; i < forward->producers_count && count < fds_max; i++) {
+        struct sink *sink = forward->producers[i].sink;
+        int fd = sink != NULL ? sink->ops->fd(sink) : -1;
+        if (fd >= 0) {
+            fds[count++] = fd;
+        }
+    }
+    pthread_mutex_unlock(&forward->lock);
+    return count;
+}
+
+/* --- Steps ------------------------------------------------------------------------------------ */
+
+/* A drained destination starts again from its lowest record: at once, or after a wait. */
+static void forward_rewind(struct forward_destination *destination)
+{
+    struct forward *forward = destination->forward;
+    uint64_t wait_ms = 0;
+    if (destination->drain_reason == VERDICT_RETRY) {
+        wait_ms =
+            backoff_next_ms(&destination->backoff, FORWARD_RETRY_BASE_MS, FORWARD_RETRY_CAP_MS);
+    } else if (destination->drain_reason == VERDICT_HOLD) {
+        wait_ms = backoff_next_ms(&destination->backoff, FORWARD_HOLD_BASE_MS, FORWARD_HOLD_CAP_MS);
+    }
+    destination->position = 0;
+    retried_rewind(&destination->retried);
+    cursor_tell_position(forward->config.spool, destination->id, 0);
+    destination->wait_until_ms = forward->now_ms + wait_ms;
+    destination->state = FORWARD_WAITING;
+}
+
+/* Moves the destination's state on, and feeds it. Returns whether there is more to do at once. */
+static bool forward_step_destination(struct forward_destination *destination)
+{
+    struct forward *forward = destination->forward;
+    forward_free_settled(destination);
+    if (destination->state == FORWARD_DRAINING && destination->produced.count == 0 &&
+        destination->settling.count == 0) {
+        forward_rewind(destination);
+    }
+    if (destination->state == FORWARD_WAITING && forward->now_ms >= destination->wait_until_ms) {
+        destination->state = FORWARD_FLOWING;
+    }
+    return destination->state == FORWARD_FLOWING && forward_feed(destination);
+}
+
+/* Expired records that the sink still holds are taken back, to be read again and settled as
+ * expired: expiry is the spool's, also while no broker can be reached. */
+static void forward_expire(struct forward_destination *destination)
+{
+    const struct inflight *oldest = destination->produced.first;
+    struct sink *sink = destination->producer->sink;
+    if (oldest != NULL && sink != NULL && oldest->expires_wall_ms != 0 &&
+        oldest->expires_wall_ms <= destination->forward->now_wall_ms) {
+        sink->ops->purge(sink, false);
+    }
+}
+
+static void forward_look(struct forward *forward)
+{
+    for (size_t i = 0; i < forward->destinations_count; i++) {
+        struct forward_destination *destination = &forward->destinations[i];
+        uint64_t requeued =
+            forward_read_requeued(forward, destination->id, destination->requeued_count);
+        if (requeued != destination->requeued_count) {
+            destination->requeued_count = requeued;
+            forward_drain(destination, VERDICT_RETURNED);
+        }
+        forward_expire(destination);
+    }
+    forward->look_at_ms = forward->now_ms + FORWARD_LOOK_MS;
+}
+
+static bool forward_step_producers(struct forward *forward)
+{
+    bool has_more = false;
+    for (size_t i = 0; i < forward->producers_count; i++) {
+        struct producer *producer = &forward->producers[i];
+        has_more = forward_take_reports(forward, producer) || has_more;
+        if (producer->is_lost && producer_wind_down(producer, forward->now_ms)) {
+            forward_abandon(forward, producer);
+        }
+    }
+    forward_hand_over(forward);
+    return has_more;
+}
+
+static uint64_t forward_next_ms(const struct forward *forward)
+{
+    uint64_t next_ms = FORWARD_POLL_MS;
+    for (size_t i = 0; i < forward->destinations_count; i++) {
+        const struct forward_destination *destination = &forward->destinations[i];
+        if (destination->state == FORWARD_WAITING) {
+            uint64_t wait_ms = destination->wait_until_ms > forward->now_ms
+                                   ? destination->wait_until_ms - forward->now_ms
+                                   : 0;
+            next_ms = wait_ms < next_ms ? wait_ms : next_ms;
+        }
+    }
+    return next_ms;
+}
+
+uint64_t forward_step(struct forward *forward)
+{
+    struct clock *clock = forward->config.clock;
+    pthread_mutex_lock(&forward->lock);
+    forward->now_ms = clock->monotonic_ms(clock);
+    forward->now_wall_ms = clock->wall_ms(clock);
+    bool has_more = forward_step_producers(forward);
+    if (forward->now_ms >= forward->look_at_ms) {
+        forward_look(forward);
+    }
+    for (size_t i = 0; i < forward->destinations_count; i++) {
+        has_more = forward_step_destination(&forward->destinations[i]) || has_more;
+    }
+    forward_hand_over(forward);
+    uint64_t next_ms = has_more ? 0 : forward_next_ms(forward);
+    pthread_mutex_unlock(&forward->lock);
+    return next_ms;
+}
+
+/* --- Status ----------------------------------------------------------------------------------- */
+
+int forward_status(struct forward *forward, uint32_t id, struct forward_status *ret_status)
+{
+    pthread_mutex_lock(&forward->lock);
+    const struct forward_destination *destination = forward_find(forward, id);
+    if (destination == NULL) {
+        pthread_mutex_unlock(&forward->lock);
+        return -ENOENT;
+    }
+    uint64_t now_ms = forward->config.clock->monotonic_ms(forward->config.clock);
+    bool is_waiting = destination->state == FORWARD_WAITING;
+    *ret_status = (struct forward_status){
+        .state = destination->state,
+        .is_held = is_waiting && destination->drain_reason == VERDICT_HOLD,
+        .is_paused = destination->is_paused,
+        .is_stalled = destination->produced.count > 0 &&
+                      now_ms - destination->last_progress_ms > FORWARD_STALLED_MS,
+        .inflight_records = destination->produced.count + destination->settling.count,
+        .inflight_bytes = destination->produced.bytes,
+        .retry_in_ms = is_waiting && destination->wait_until_ms > now_ms
+                           ? destination->wait_until_ms - now_ms
+                           : 0,
+        .retries_count = destination->retries_count,
+        .possible_duplicates_count = destination->possible_duplicates_count,
+        .producers_lost_count = destination->producer->lost_count,
+        .last_delivered_wall_ms = destination->last_delivered_wall_ms,
+        .last_error = destination->last_error,
+        .last_error_text = destination->last_error_text,
+    };
+    pthread_mutex_unlock(&forward->lock);
+    return 0;
+}

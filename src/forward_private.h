@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Private to the forwarder's files: forward.c (life and steps), forward_feed.c (spool to sink),
+ * forward_settle.c (reports to settlements). */
+#ifndef SRC_FORWARD_PRIVATE_H
+#define SRC_FORWARD_PRIVATE_H
+
+#include "spool/limits.h"
+#include "src/backoff.h"
+#include "src/forward.h"
+#include "src/inflight.h"
+#include "src/producer.h"
+#include "src/retried.h"
+#include "src/verdict.h"
+
+#include <pthread.h>
+
+struct forward_destination {
+    struct forward *forward;
+    uint32_t id;
+    const struct address *address;
+    struct producer *producer;
+    struct sink_topic *topic;
+    uint64_t topic_generation; /* the producer's when the topic was opened */
+
+    enum forward_state state;
+    enum verdict drain_reason; /* the worst verdict since it began to drain */
+    uint64_t wait_until_ms;
+    struct backoff backoff;
+    bool is_paused;
+    bool is_down;            /* as it was last told */
+    uint64_t requeued_count; /* the spool's counter when it was last looked at */
+
+    uint64_t position; /* the next sequence to read */
+    struct inflight_list produced;
+    struct inflight_list settling;
+    struct retried retried;
+
+    uint64_t last_progress_ms;
+    uint64_t retries_count;
+    uint64_t possible_duplicates_count;
+    uint64_t last_delivered_wall_ms;
+    int last_error;
+    struct message last_error_text;
+};
+
+struct forward {
+    struct forward_config config;
+    pthread_mutex_t lock; /* of everything below */
+    struct inflight_pool pool;
+    struct producer producers[DESTINATIONS_MAX];
+    size_t producers_count;
+    struct forward_destination destinations[DESTINATIONS_MAX];
+    size_t destinations_count;
+    bool is_stopping;
+    uint64_t look_at_ms; /* when what others changed in the spool is looked at again */
+    uint64_t now_ms;
+    uint64_t now_wall_ms;
+    struct sink_report reports[READ_RECORDS_MAX];
+    struct settlement settlements[READ_RECORDS_MAX];
+    struct inflight *settled_entries[READ_RECORDS_MAX];
+    size_t settlements_count;
+};
+
+/* --- forward_feed.c --------------------------------------------------------------------------- */
+
+/* Reads a flowing destination's queue into its sink, as far as the window goes. Returns whether
+ * there is more to read at once. */
+SPOOL_MUST_CHECK bool forward_feed(struct forward_destination *destination);
+
+/* --- forward_settle.c ------------------------------------------------------------------------- */
+
+/* Takes what the producer's sink has: reports and health. Returns whether there may be more. */
+SPOOL_MUST_CHECK bool forward_take_reports(struct forward *forward, struct producer *producer);
+
+/* Stages a settlement of an entry that is in no list; forward_hand_over() gives all staged ones to
+ * the committer. */
+void forward_stage(struct forward *forward, struct inflight *entry, enum settle_action action,
+                   const struct sink_report *report);
+void forward_hand_over(struct forward *forward);
+
+/* Frees the entries whose settlements were committed. */
+void forward_free_settled(struct forward_destination *destination);
+
+/* The destination has to go back to its lowest record, for this reason. */
+void forward_drain(struct forward_destination *destination, enum verdict reason);
+
+/* Notes an error of the destination, for status and host. */
+void forward_note_error(struct forward_destination *destination, int error, const char *text);
+
+/* Gives up the producer's records that have no report: they are tried again. */
+void forward_abandon(struct forward *forward, struct producer *producer);
+
+#endif

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "src/producer.h"
+
+#include <string.h>
+
+/* A lost producer's records on the wire may still be answered for this long; given up sooner, each
+ * could become a duplicate. */
+#define PRODUCER_PURGE_MS 10000
+/* After the purge every record has its report at once; a client that fails to is not waited for. */
+#define PRODUCER_ABANDON_MS 5000
+
+#define PRODUCER_OPEN_BASE_MS 500
+#define PRODUCER_OPEN_CAP_MS 30000
+
+static size_t producer_globals_count(const struct address *address)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < address->properties_count; i++) {
+        count += address->properties[i].scope == ADDRESS_SCOPE_GLOBAL;
+    }
+    return count;
+}
+
+static bool producer_has_global(const struct address *address,
+                                const struct address_property *wanted)
+{
+    for (size_t i = 0; i < address->properties_count; i++) {
+        const struct address_property *property = &address->properties[i];
+        if (property->scope == ADDRESS_SCOPE_GLOBAL && strcmp(property->name, wanted->name) == 0) {
+            return strcmp(property->value, wanted->value) == 0;
+        }
+    }
+    return false;
+}
+
+bool producer_serves(const struct producer *producer, const struct address *address)
+{
+    const struct address *own = producer->address;
+    if (strcmp(own->brokers, address->brokers) != 0 ||
+        producer_globals_count(own) != producer_globals_count(address)) {
+        return false;
+    }
+    for (size_t i = 0; i < address->properties_count; i++) {
+        if (address->properties[i].scope == ADDRESS_SCOPE_GLOBAL &&
+            !producer_has_global(own, &address->properties[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+int producer_open(struct producer *producer, struct sink_maker *maker, uint64_t now_ms)
+{
+    if (producer->sink != NULL && !producer->is_lost) {
+        return 0;
+    }
+    if (producer->is_lost || now_ms < producer->open_at_ms) {
+        return PRODUCER_E_LATER;
+    }
+    int r = maker->open(maker, producer->address, &producer->sink, &producer->trouble);
+    if (r == 0) {
+        producer->generation++;
+        return 0;
+    }
+    producer->open_at_ms =
+        now_ms + backoff_next_ms(&producer->backoff, PRODUCER_OPEN_BASE_MS, PRODUCER_OPEN_CAP_MS);
+    if (r < 0) {
+        message_set(&producer->trouble, "%s: %s", producer->address->text, strerror(-r));
+    }
+    return PRODUCER_E_FAILED;
+}
+
+void producer_lose(struct producer *producer, const struct message *reason, uint64_t now_ms)
+{
+    if (producer->is_lost || producer->sink == NULL) {
+        return;
+    }
+    producer->is_lost = true;
+    producer->lost_count++;
+    producer->trouble = *reason;
+    producer->purge_at_ms = now_ms + PRODUCER_PURGE_MS;
+    producer->abandon_at_ms = 0;
+}
+
+bool producer_wind_down(struct producer *producer, uint64_t now_ms)
+{
+    if (producer->taken_count == 0) {
+        producer_close(producer);
+        producer->is_lost = false;
+        producer->open_at_ms = now_ms + backoff_next_ms(&producer->backoff, PRODUCER_OPEN_BASE_MS,
+                                                        PRODUCER_OPEN_CAP_MS);
+        return false;
+    }
+    if (producer->abandon_at_ms == 0 && now_ms >= producer->purge_at_ms) {
+        producer->sink->ops->purge(producer->sink, true);
+        producer->abandon_at_ms = now_ms + PRODUCER_ABANDON_MS;
+    }
+    return producer->abandon_at_ms != 0 && now_ms >= producer->abandon_at_ms;
+}
+
+void producer_close(struct producer *producer)
+{
+    if (producer->sink != NULL) {
+        producer->sink->ops->close(producer->sink);
+        producer->sink = NULL;
+    }
+}
