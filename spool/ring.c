@@ -137,7 +137,7 @@ struct request {
     uint64_t deadline_ns;
 };
 
-/* 0, RING_E_FULL, RING_E_TIMEOUT, -errno. */
+/* 0, RING_E_FULL, RING_E_TIMEOUT. */
 static int try_reserve(struct ring *ring, struct request *request)
 {
     struct ring_entry_head *model = &request->model;
@@ -151,7 +151,7 @@ static int try_reserve(struct ring *ring, struct request *request)
     return ring_bytes_reserve(ring, model, request->deadline_ns, &request->position);
 }
 
-/* 0, RING_E_TIMEOUT, RING_E_CLOSED, -errno. */
+/* 0, RING_E_TIMEOUT, RING_E_CLOSED. */
 static int reserve(struct ring *ring, struct request *request)
 {
     struct ring_control *control = ring->control;

