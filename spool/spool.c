@@ -152,6 +152,20 @@ static int spool_replace(struct spool *spool, struct message *message)
     return spool_open_environment(spool, message);
 }
 
+/* A file that a power loss takes out of its folder is lost with all that was flushed into it. LMDB
+ * flushes files only. */
+static int spool_flush_dirs(struct spool *spool, struct message *message)
+{
+    SPOOL_CLEANUP(spool_close_fd)
+    int parent_fd = openat(spool->dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    /* A parent that we may not open is one that we did not write to. */
+    if (fsync(spool->dir_fd) < 0 || (parent_fd >= 0 && fsync(parent_fd) < 0)) {
+        message_set(message, "%s: cannot flush the folder: %s", spool->dir, strerror(errno));
+        return -errno;
+    }
+    return 0;
+}
+
 static int spool_open_files(struct spool *spool, struct message *message)
 {
     int r = spool_open_dir(spool, message);
@@ -169,6 +183,9 @@ static int spool_open_files(struct spool *spool, struct message *message)
         if (r == ENVIRONMENT_E_DAMAGED) {
             r = spool_replace(spool, message);
         }
+    }
+    if (r == 0) {
+        r = spool_flush_dirs(spool, message);
     }
     return r == ENVIRONMENT_E_DAMAGED ? SPOOL_E_REFUSED : r;
 }
