@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""
+The project keeps its rules, its format, and what lint asks for. SPOOL_BUILD_DIR names a folder
+that cmake configured for clang, for lint to know how each file is compiled.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import unittest
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import rules  # noqa: E402
+from source import Tree  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+# One version: others format and warn differently.
+CLANG_VERSION = "14"
+
+
+def run(*arguments):
+    """None, or what the tool said when it failed."""
+    result = subprocess.run(
+        [str(each) for each in arguments],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    said = result.stdout.replace(f"{ROOT}/", "")
+    return re.sub(r"^\d+ warnings generated\.\n", "", said, flags=re.M) if result.returncode else None
+
+
+def run_each(command, paths):
+    """Runs the command for each path, as many at once as there are processors."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        said = pool.map(lambda path: run(*command, path), paths)
+        return "\n".join(each for each in said if each)
+
+
+class TreeTest(unittest.TestCase):
+    maxDiff = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.tree = Tree.of_folder(ROOT)
+        cls.c_files = [each.path for each in cls.tree.sources if each.is_c]
+
+    def need(self, program):
+        found = shutil.which(program)
+        if not found:
+            self.skipTest(f"no {program} here (Debian bookworm has it)")
+        return found
+
+    def assert_silent(self, said):
+        if said:
+            self.fail("\n" + said)
+
+    def test_format(self):
+        tool = self.need(f"clang-format-{CLANG_VERSION}")
+        self.assert_silent(run(tool, "--dry-run", "--Werror", *self.c_files))
+
+    def test_lint_clang_tidy(self):
+        tool = self.need(f"clang-tidy-{CLANG_VERSION}")
+        build = os.environ["SPOOL_BUILD_DIR"]
+        known = Path(build, "compile_commands.json").read_text(encoding="utf-8")
+        files = [each for each in self.c_files if f'"{ROOT / each}"' in known]
+        self.assertTrue(files, f"{build} was not configured for this folder")
+        self.assert_silent(run_each([tool, "--quiet", "-p", build], files))
+
+    def test_lint_cppcheck(self):
+        # memleak, memleakOnRealloc, resourceLeak: cppcheck does not know the cleanup attribute.
+        said = run(
+            self.need("cppcheck"),
+            "--quiet",
+            "--error-exitcode=1",
+            "--enable=warning,performance,portability",
+            "--suppress=memleak",
+            "--suppress=memleakOnRealloc",
+            "--suppress=resourceLeak",
+            "--std=c11",
+            "-D_GNU_SOURCE",
+            "-I.",
+            f"-j{os.cpu_count()}",
+            *self.c_files,
+        )
+        self.assert_silent(said)
+
+    def test_scripts_can_be_read(self):
+        for source in self.tree.sources:
+            if source.text.startswith("#!/usr/bin/env bash"):
+                with self.subTest(script=source.path):
+                    self.assert_silent(run("bash", "-n", source.path))
+
+
+def add_rule(rule):
+    def test(self):
+        self.assert_silent("\n".join(rules.breaches(self.tree, rule)))
+
+    test.__doc__ = rule.__doc__
+    setattr(TreeTest, f"test_rule_{rule.__name__}", test)
+
+
+for each_rule in rules.RULES:
+    add_rule(each_rule)
+
+if __name__ == "__main__":
+    unittest.main()
