@@ -220,19 +220,22 @@ class RulesTest(unittest.TestCase):
             self.assert_holds(rule, "src/a.h", text)
         self.assert_broken(rule, "src/a.h", "int f(void);\n")
         self.assert_broken(rule, "src/a.h", "#define A 1\n/* why */\nint f(void);\n", 3)
-        self.assert_broken(rule, "src/a.h", "SPOOL_MUST_CHECK int g(void);\nextern int f(int);\n", 2)
-        self.assert_broken(rule, "src/a.h", "struct a {\n};\n\nstatic inline int f(int a)\n{\n}\n", 4)
+        text = "SPOOL_MUST_CHECK int g(void);\nextern int f(int);\n"
+        self.assert_broken(rule, "src/a.h", text, 2)
+        text = "struct a {\n};\n\nstatic inline int f(int a)\n{\n}\n"
+        self.assert_broken(rule, "src/a.h", text, 4)
         self.assert_holds(rule, "src/a.c", "int f(void);\n")
+        self.assert_holds(rule, "tests/unit/a.h", "int f(void);\n")
 
     def test_decision_records(self):
         rule = rules.decision_records
         good = (
-            "# 0001. Why\n\nAccepted, 2026-01-31.\n\n## Context\n\n## Decision\n\n## Consequences\n"
+            "# 0001: Why\n\nAccepted, 2026-01-31.\n\n## Context\n\n## Decision\n\n## Consequences\n"
         )
         path = "docs/decisions/0001-why.md"
         self.assert_holds(rule, path, good)
         for change in (
-            ("# 0001.", "# 0002."),
+            ("# 0001:", "# 0002:"),
             ("Accepted, 2026-01-31.", "Soon."),
             ("## Context", "## Before"),
             ("## Consequences", "Consequences"),
@@ -257,9 +260,9 @@ class SourceTest(unittest.TestCase):
 
     def test_functions_have_names_and_lengths(self):
         text = "struct a {\n};\n\nstatic int one(int a,\n               int b)\n{\n    x();\n}\n"
-        found = Source("src/a.c", text).functions
-        self.assertEqual([(each.name, each.line, each.lines_count) for each in found], [("one", 6, 3)])
-        self.assertTrue(found[0].head.startswith("static int one"))
+        (found,) = Source("src/a.c", text).functions
+        self.assertEqual((found.name, found.line, found.lines_count), ("one", 6, 3))
+        self.assertTrue(found.head.startswith("static int one"))
 
     def test_tree_of_folder_skips_what_is_not_ours(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -34,8 +34,10 @@ def run(*arguments):
         text=True,
         check=False,
     )
+    if result.returncode == 0:
+        return None
     said = result.stdout.replace(f"{ROOT}/", "")
-    return re.sub(r"^\d+ warnings generated\.\n", "", said, flags=re.M) if result.returncode else None
+    return re.sub(r"^\d+ warnings generated\.\n", "", said, flags=re.MULTILINE)
 
 
 def run_each(command, paths):
