@@ -17,8 +17,7 @@ struct batch;
 
 /* Why an append was refused: the publish path's reasons, see spool/outcome.h. */
 #define BATCH_E_REFUSED 1  /* a limit; the batch goes on */
-#define BATCH_E_NO_SPACE 2 /* the map or the disk is full: the batch was aborted, nothing changed  \
-                            */
+#define BATCH_E_NO_SPACE 2 /* map or disk full: the batch was aborted, nothing changed */
 #define BATCH_E_LATCHED 3  /* a write failed: the batch was aborted, the spool is latched */
 
 /* Memory for batches of one thread. 0, -errno. */
@@ -26,7 +25,8 @@ SPOOL_MUST_CHECK int batch_new(struct spool *spool, struct batch **ret_batch);
 void batch_free(struct batch **batch);
 
 /* Begins; appends_bytes and appends_count say what is about to be appended, so that disk for it can
- * be claimed. 0, BATCH_E_NO_SPACE, BATCH_E_LATCHED, -errno. */
+ * be claimed. With appends_count 0 every append is refused. 0, BATCH_E_NO_SPACE, BATCH_E_LATCHED,
+ * -errno. */
 SPOOL_MUST_CHECK int batch_begin(struct batch *batch, uint64_t appends_bytes,
                                  uint64_t appends_count);
 
@@ -38,6 +38,10 @@ SPOOL_MUST_CHECK int batch_append(struct batch *batch, uint32_t destination, str
 /* Applies a settlement. One whose record is not there (any more) changes nothing.
  * 0, BATCH_E_NO_SPACE, BATCH_E_LATCHED, -errno. */
 SPOOL_MUST_CHECK int batch_settle(struct batch *batch, const struct settlement *settlement);
+
+/* Whether settlements have copied (to dead letters, reports, queues) as much as one batch may: the
+ * rest must wait for the next one. */
+SPOOL_MUST_CHECK bool batch_is_large(const struct batch *batch);
 
 /* Commits, as durably as the spool was opened for. 0, BATCH_E_NO_SPACE (nothing changed),
  * BATCH_E_LATCHED (it may or may not be on disk: known after spool_reopen()), -errno. */

@@ -9,8 +9,7 @@
 #include "spool/base.h"
 
 #define MDB_RESULT_NOT_FOUND 1
-#define MDB_RESULT_NO_SPACE 2 /* the map or the disk is full; the transaction can only be aborted  \
-                               */
+#define MDB_RESULT_NO_SPACE 2 /* map or disk full; the transaction can only be aborted */
 #define MDB_RESULT_DAMAGED 3  /* what is in the file cannot be right */
 #define MDB_RESULT_NEWER 4    /* another version of LMDB's file format */
 #define MDB_RESULT_PANIC 5    /* the environment must be reopened */

@@ -64,11 +64,11 @@ struct address {
     char *topic;
     struct address_property *properties; /* in the order of the text */
     size_t properties_count;
-    bool key_is_callid;             /* key=callid */
-    uint64_t ttl_ms;                /* s.ttl.ms: 0 = none */
-    uint64_t max_bytes;             /* s.max.bytes: 0 = none */
-    uint64_t max_records;           /* s.max.records: 0 = none */
-    enum address_on_full on_full;   /* s.on.full */
+    bool key_is_callid;               /* key=callid */
+    uint64_t ttl_ms;                  /* s.ttl.ms: 0 = none */
+    uint64_t max_bytes;               /* s.max.bytes: 0 = none */
+    uint64_t max_records;             /* s.max.records: 0 = none */
+    enum address_on_full on_full;     /* s.on.full */
     enum address_on_expire on_expire; /* s.on.expire */
     char *identity; /* what the spool knows the destination by: "[ID]topic" for one with an ID, else
                        brokers, topic and the non-secret properties, sorted (docs/decisions/0002) */
