@@ -5,12 +5,18 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sched.h>
 
 static_assert(sizeof(struct ring_entry_head) == RING_LINE_BYTES, "records start on a cache line");
 
 /* The lock is held for less than a microsecond of running. Whoever holds it for this long was
  * stopped (SIGSTOP, a debugger), and nobody is to hang with it. */
 #define LOCK_WAIT_MS_MIN 50
+
+/* Who waits gives way first, since the holder wants to run for a moment only, and then naps.
+ * Sleeping in the lock would cost more than that moment. */
+#define LOCK_YIELDS 64
+#define LOCK_NAP_NS 100000
 
 uint64_t ring_entry_bytes(size_t encoded_bytes)
 {
@@ -31,9 +37,18 @@ static int lock_reserve(struct ring_control *control, uint64_t deadline_ns)
     int error = pthread_mutex_trylock(&control->reserve_lock);
     if (error == EBUSY) {
         /* A busy lock is not a full ring: even who does not wait for room waits for the lock. */
-        uint64_t least_ns = futex_deadline_ms(LOCK_WAIT_MS_MIN);
-        struct timespec until = futex_timespec(deadline_ns > least_ns ? deadline_ns : least_ns);
-        error = pthread_mutex_clocklock(&control->reserve_lock, CLOCK_MONOTONIC, &until);
+        uint64_t until_ns = futex_deadline_ms(LOCK_WAIT_MS_MIN);
+        until_ns = deadline_ns > until_ns ? deadline_ns : until_ns;
+        for (unsigned int tries = 0; error == EBUSY; tries++) {
+            if (tries < LOCK_YIELDS) {
+                (void)sched_yield();
+            } else if (futex_deadline_ns(0) >= until_ns) {
+                return RING_E_TIMEOUT;
+            } else {
+                (void)nanosleep(&(struct timespec){.tv_nsec = LOCK_NAP_NS}, NULL);
+            }
+            error = pthread_mutex_trylock(&control->reserve_lock);
+        }
     }
     if (error == EOWNERDEAD) {
         /* Its holder died. What it had written lies behind head, where nobody looks. */
