@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Programs under test: where they are, started with their pid known, stopped by that pid."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+# Below the ports that the kernel gives to outgoing connections, so that a stopped program finds
+# its port free when it starts again.
+PORT_LOW = 12000
+PORT_HIGH = 30000
+
+
+def program(name):
+    """The path of a built program. SPOOL_BUILD_DIR says where they were built."""
+    build_dir = os.environ.get("SPOOL_BUILD_DIR")
+    if not build_dir:
+        raise RuntimeError("set SPOOL_BUILD_DIR to the folder that the programs were built in")
+    for folder in ("tests/broker", "tools", "tests", "."):
+        path = Path(build_dir) / folder / name
+        if path.is_file() and os.access(path, os.X_OK):
+            return str(path)
+    raise RuntimeError(f"{name} was not built in {build_dir}")
+
+
+def free_ports(count):
+    """Ports on 127.0.0.1 that nobody listens on at the moment."""
+    sockets = []
+    try:
+        while len(sockets) < count:
+            candidate = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            try:
+                candidate.bind(("127.0.0.1", random.randrange(PORT_LOW, PORT_HIGH)))
+            except OSError:
+                candidate.close()
+            else:
+                sockets.append(candidate)
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def free_port_range(count):
+    """The first of count free ports in a row."""
+    while True:
+        first = random.randrange(PORT_LOW, PORT_HIGH)
+        sockets = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
+        try:
+            for i, each in enumerate(sockets):
+                each.bind(("127.0.0.1", first + i))
+            return first
+        except OSError:
+            continue
+        finally:
+            for each in sockets:
+                each.close()
+
+
+def wait_until(condition, deadline_s, what):
+    """Returns the condition's first true value; TimeoutError after deadline_s."""
+    end = time.monotonic() + deadline_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise TimeoutError(f"not within {deadline_s} s: {what}")
+        time.sleep(0.05)
+
+
+def resident_bytes(pid, field="VmRSS"):
+    """VmRSS (now) or VmHWM (the most so far) of a process."""
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"process {pid} has no {field}")
+
+
+class Program:
+    """One started program. Its standard error, and its output unless it is piped, go to a log."""
+
+    def __init__(self, arguments, log_path, **options):
+        self.arguments = [str(each) for each in arguments]
+        self.log_path = Path(log_path)
+        with open(self.log_path, "ab") as log:
+            options.setdefault("stdout", log)
+            options.setdefault("stdin", subprocess.DEVNULL)
+            self.popen = subprocess.Popen(self.arguments, stderr=log, **options)
+        self.pid = self.popen.pid
+
+    def is_alive(self):
+        return self.popen.poll() is None
+
+    def signal(self, number):
+        # poll() first: the pid is ours until it was waited for.
+        if self.is_alive():
+            os.kill(self.pid, number)
+
+    def kill9(self):
+        self.signal(signal.SIGKILL)
+        return self.popen.wait()
+
+    def sigstop(self):
+        self.signal(signal.SIGSTOP)
+
+    def sigcont(self):
+        self.signal(signal.SIGCONT)
+
+    def terminate(self, deadline_s=30):
+        """SIGTERM, then SIGKILL if that does not end it. Returns the exit code."""
+        self.sigcont()
+        self.signal(signal.SIGTERM)
+        try:
+            return self.popen.wait(deadline_s)
+        except subprocess.TimeoutExpired:
+            return self.kill9()
+
+    def log_tail(self, lines=20):
+        text = self.log_path.read_text(encoding="utf-8", errors="replace")
+        return "\n".join(text.splitlines()[-lines:])
