@@ -10,7 +10,7 @@ The list of results that tests/run keeps: one JSON object a line, written by wha
     results.py summary LIST                          print all of it; 1 if something failed
 
 An outcome is passed, failed or skipped. With CI=true a skip is a failure, unless its reason
-begins with "not in CI".
+begins with "not here:" and so says that this system cannot have what is missing.
 """
 
 import json
@@ -19,6 +19,7 @@ import re
 import runpy
 import sys
 import time
+import traceback
 import unittest
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -42,7 +43,7 @@ class ResultList:
         if outcome not in OUTCOMES:
             raise ValueError(f"no outcome: {outcome}")
         if outcome == "skipped" and os.environ.get("CI") == "true":
-            if not reason.startswith("not in CI"):
+            if not reason.startswith("not here:"):
                 outcome, reason = "failed", f"skipped, which CI does not allow: {reason}"
         self.write(part=part, outcome=outcome, name=name, seconds=seconds, reason=reason)
 
@@ -122,11 +123,15 @@ def run_unittest(results, part, file, options):
     sys.argv = [file, "--verbose", *options]
     sys.path[0] = str(Path(file).resolve().parent)
     begin = len(results.read())
+    code = 1
     try:
         runpy.run_path(file, run_name="__main__")
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except Exception as error:  # pylint: disable=broad-except
+        traceback.print_exc()
+        results.add(part, "failed", file, 0.0, f"it did not run: {error!r}")
     found = [each["outcome"] for each in results.read()[begin:]]
     if not found:
         results.add(part, "failed", file, 0.0, "it ran no test")
@@ -168,8 +173,18 @@ def take_junit(results, part, path):
             results.add(part, "skipped" if is_meant else "failed", name, seconds, reason or status)
 
 
+def with_empty_parts(entries):
+    """A part that ran nothing has failed."""
+    ran = {each["part"] for each in entries if "outcome" in each}
+    for each in entries:
+        yield each
+        if each["part"] not in ran:
+            yield dict(part=each["part"], outcome="failed", name="it", reason="ran no test")
+
+
 def summary_text(entries):
     """The table, what failed and what was skipped, and the closing line."""
+    entries = list(with_empty_parts(entries))
     parts = {}
     for each in entries:
         row = parts.setdefault(each["part"], dict.fromkeys(OUTCOMES, 0) | {"seconds": 0.0})

@@ -115,8 +115,11 @@ class ResultsTest(unittest.TestCase):
         self.assertEqual([each for each, _ in outcomes.values()], ["failed"])
 
     def test_program_that_cannot_start_fails(self):
-        code, _ = self.run_tests("import no_such_module\n")
-        self.assertNotEqual(code, 0)
+        code, outcomes = self.run_tests("import no_such_module\n")
+        self.assertEqual(code, 1)
+        self.assertEqual([each for each, _ in outcomes.values()], ["failed"])
+        self.assertEqual(self.run_program("unittest", self.list, "q", "absent").returncode, 1)
+        self.assertEqual(len(results.ResultList(self.list).read()), 2)
 
     def test_skip_fails_in_ci(self):
         text = "import unittest\n\nclass A(unittest.TestCase):\n"
@@ -126,7 +129,7 @@ class ResultsTest(unittest.TestCase):
         code, outcomes = self.run_tests(text.format("no java"), ci="true")
         self.assertEqual((code, outcomes["test_a"][0]), (1, "failed"))
         self.list.unlink()
-        code, outcomes = self.run_tests(text.format("not in CI: an hour"), ci="true")
+        code, outcomes = self.run_tests(text.format("not here: no such disk"), ci="true")
         self.assertEqual((code, outcomes["test_a"][0]), (0, "skipped"))
 
     def test_junit_counts_cmocka_tests(self):
@@ -164,6 +167,14 @@ class ResultsTest(unittest.TestCase):
 
     def test_no_test_at_all_is_a_failure(self):
         self.assertEqual(self.run_program("summary", self.list).returncode, 1)
+
+    def test_part_without_tests_is_a_failure(self):
+        self.run_program("add", self.list, "p", "passed", "a", 1)
+        self.run_program("time", self.list, "p", 1)
+        self.run_program("time", self.list, "q", 1)
+        result = self.run_program("summary", self.list)
+        self.assertEqual(result.returncode, 1)
+        self.assertEqual(result.stdout.splitlines()[-1], "1 passed, 1 failed, 0 skipped")
 
 
 if __name__ == "__main__":
