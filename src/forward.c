@@ -17,7 +17,15 @@
 #define FORWARD_POLL_MS 100
 /* How often expiry and what operators changed in the spool are looked at. */
 #define FORWARD_LOOK_MS 500
+/* Without a delivery for so long, a sink that says that its brokers are down is believed (clients
+ * say so of idle connections too), and expired records are taken back from it. */
+#define FORWARD_STUCK_MS 1000
 #define FORWARD_STALLED_MS 10000
+
+/* Read positions below all sequences. At the start, what was appended says whether the queue has
+ * anything; later it must be looked at, since a requeue appends nothing. */
+#define FORWARD_POSITION_LOOK 0
+#define FORWARD_POSITION_START 1
 
 const char *forward_state_name(enum forward_state state)
 {
@@ -110,6 +118,7 @@ int forward_add(struct forward *forward, uint32_t id, const struct address *addr
             .address = address,
             .producer = forward_find_producer(forward, address),
             .requeued_count = forward_read_requeued(forward, id, 0),
+            .position = FORWARD_POSITION_START,
         };
         backoff_init(&destination->backoff, forward->config.seed + id);
         r = 0;
@@ -154,6 +163,7 @@ bool forward_is_idle(struct forward *forward)
     for (size_t i = 0; is_idle && i < forward->destinations_count; i++) {
         struct forward_destination *destination = &forward->destinations[i];
         forward_free_settled(destination);
+        /* What a step stages it also hands over: nothing is under way but what the lists have. */
         is_idle = destination->produced.count == 0 && destination->settling.count == 0;
     }
     pthread_mutex_unlock(&forward->lock);
@@ -188,18 +198,43 @@ static void forward_rewind(struct forward_destination *destination)
     } else if (destination->drain_reason == VERDICT_HOLD) {
         wait_ms = backoff_next_ms(&destination->backoff, FORWARD_HOLD_BASE_MS, FORWARD_HOLD_CAP_MS);
     }
-    destination->position = 0;
+    destination->position = FORWARD_POSITION_LOOK;
     retried_rewind(&destination->retried);
-    cursor_tell_position(forward->config.spool, destination->id, 0);
+    cursor_tell_position(forward->config.spool, destination->id, destination->position);
     destination->wait_until_ms = forward->now_ms + wait_ms;
     destination->state = FORWARD_WAITING;
+}
+
+/* Takes back from the sink what is behind a failed record. This waits until all reports that there
+ * are were taken: a failure often takes everything with it, and a sink gives back what it has of
+ * other destinations too. A lost producer may still get answers; see producer_wind_down(). */
+static void forward_take_back(struct forward_destination *destination)
+{
+    struct producer *producer = destination->producer;
+    if (destination->takes_back && destination->produced.count > 0 && !producer->is_lost) {
+        producer->sink->ops->purge(producer->sink, true);
+    }
+    destination->takes_back = false;
+}
+
+static bool forward_is_stuck(const struct forward_destination *destination)
+{
+    return destination->produced.count > 0 &&
+           destination->forward->now_ms - destination->last_progress_ms >= FORWARD_STUCK_MS;
 }
 
 /* Moves the destination's state on, and feeds it. Returns whether there is more to do at once. */
 static bool forward_step_destination(struct forward_destination *destination)
 {
     struct forward *forward = destination->forward;
+    const struct producer *producer = destination->producer;
     forward_free_settled(destination);
+    forward_take_back(destination);
+    if (producer->is_down && destination->trouble < FORWARD_TROUBLE_DOWN &&
+        forward_is_stuck(destination)) {
+        forward_note_error(destination, producer->down_error, producer->trouble.text);
+        forward_tell_trouble(destination, FORWARD_TROUBLE_DOWN);
+    }
     if (destination->state == FORWARD_DRAINING && destination->produced.count == 0 &&
         destination->settling.count == 0) {
         forward_rewind(destination);
@@ -211,14 +246,20 @@ static bool forward_step_destination(struct forward_destination *destination)
 }
 
 /* Expired records that the sink still holds are taken back, to be read again and settled as
- * expired: expiry is the spool's, also while no broker can be reached. */
+ * expired: expiry is the spool's, also while no broker can be reached. The backoff keeps this from
+ * happening for each record of an outage by itself. */
 static void forward_expire(struct forward_destination *destination)
 {
-    const struct inflight *oldest = destination->produced.first;
-    struct sink *sink = destination->producer->sink;
-    if (oldest != NULL && sink != NULL && oldest->expires_wall_ms != 0 &&
-        oldest->expires_wall_ms <= destination->forward->now_wall_ms) {
-        sink->ops->purge(sink, false);
+    if (!forward_is_stuck(destination)) {
+        return;
+    }
+    for (const struct inflight *entry = destination->produced.first; entry != NULL;
+         entry = entry->next) {
+        if (entry->expires_wall_ms != 0 &&
+            entry->expires_wall_ms <= destination->forward->now_wall_ms) {
+            forward_drain(destination, VERDICT_RETRY);
+            return;
+        }
     }
 }
 
@@ -237,18 +278,16 @@ static void forward_look(struct forward *forward)
     forward->look_at_ms = forward->now_ms + FORWARD_LOOK_MS;
 }
 
-static bool forward_step_producers(struct forward *forward)
+static void forward_step_producers(struct forward *forward)
 {
-    bool has_more = false;
     for (size_t i = 0; i < forward->producers_count; i++) {
         struct producer *producer = &forward->producers[i];
-        has_more = forward_take_reports(forward, producer) || has_more;
+        forward_take_reports(forward, producer);
         if (producer->is_lost && producer_wind_down(producer, forward->now_ms)) {
             forward_abandon(forward, producer);
         }
     }
     forward_hand_over(forward);
-    return has_more;
 }
 
 static uint64_t forward_next_ms(const struct forward *forward)
@@ -272,7 +311,8 @@ uint64_t forward_step(struct forward *forward)
     pthread_mutex_lock(&forward->lock);
     forward->now_ms = clock->monotonic_ms(clock);
     forward->now_wall_ms = clock->wall_ms(clock);
-    bool has_more = forward_step_producers(forward);
+    bool has_more = false;
+    forward_step_producers(forward);
     if (forward->now_ms >= forward->look_at_ms) {
         forward_look(forward);
     }
@@ -299,7 +339,7 @@ int forward_status(struct forward *forward, uint32_t id, struct forward_status *
     bool is_waiting = destination->state == FORWARD_WAITING;
     *ret_status = (struct forward_status){
         .state = destination->state,
-        .is_held = is_waiting && destination->drain_reason == VERDICT_HOLD,
+        .is_held = destination->trouble == FORWARD_TROUBLE_HELD,
         .is_paused = destination->is_paused,
         .is_stalled = destination->produced.count > 0 &&
                       now_ms - destination->last_progress_ms > FORWARD_STALLED_MS,

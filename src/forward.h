@@ -3,15 +3,16 @@
  * The forwarder: step 3 of the flow. One state machine for all destinations; each has its own read
  * position, window and state, so none blocks another.
  *
- *            ┌──────────── produce, reports, settle ───────────┐
- *            ▼                                                 │
- *        FLOWING ──(a record must be tried again)──► DRAINING ─┤ until nothing is in-flight and
- * every ▲                                                 │ settlement is committed │ ▼
- *            └──────(wait over: read from the lowest)────── WAITING (backoff, or held)
+ *        FLOWING ─────────► DRAINING     a record must be tried again: nothing is read until
+ *           ▲                   │        nothing is in-flight and every settlement committed
+ *           │                   ▼
+ *           └─────────────── WAITING     a backoff, or held; then from the lowest sequence again
  *
  * Going back always drains first, so records reach the sink in the order of their sequences, and
- * none that was delivered is read again. It has no thread and no time of its own: forward_step()
- * does what is due. Its functions may be called from any thread of the owner's process.
+ * none that was delivered is read again. What the sink has not delivered is taken back from it
+ * then: it must not overtake the record that failed. It has no thread and no time of its own:
+ * forward_step() does what is due. Its functions may be called from any thread of the owner's
+ * process.
  */
 #ifndef SRC_FORWARD_H
 #define SRC_FORWARD_H
@@ -44,7 +45,7 @@ enum forward_state {
 /* A destination as it is now. */
 struct forward_status {
     enum forward_state state;
-    bool is_held; /* it needs an operator; tried again slowly */
+    bool is_held; /* it needs an operator, as far as known; tried again slowly */
     bool is_paused;
     bool is_stalled; /* in-flight, and nothing delivered for a while */
     size_t inflight_records;

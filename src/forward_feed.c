@@ -7,6 +7,7 @@
 
 #include <assert.h>
 
+/* At least so long before a sink or a spool that cannot be used is tried again. */
 #define FEED_HOLD_MS 1000
 
 /* --- The window ------------------------------------------------------------------------------- */
@@ -23,27 +24,22 @@ static bool feed_has_room(const struct forward_destination *destination)
            destination->produced.bytes < INFLIGHT_BYTES_MAX / share;
 }
 
-/* Whether a record that must be alone is under way. */
+/* Whether the sink has a record that must be alone. */
 static bool feed_is_one_alone(const struct forward_destination *destination)
 {
-    return (destination->produced.first != NULL && destination->produced.first->is_alone) ||
-           (destination->settling.first != NULL && destination->settling.first->is_alone);
+    return destination->produced.first != NULL && destination->produced.first->is_alone;
 }
 
 /* --- Opening ---------------------------------------------------------------------------------- */
 
-static void feed_hold(struct forward_destination *destination, const char *text)
+static void feed_hold(struct forward_destination *destination, const char *text, uint64_t until_ms)
 {
-    struct host *host = destination->forward->config.host;
-    bool is_edge = !destination->is_down;
-    destination->is_down = true;
+    uint64_t earliest_ms = destination->forward->now_ms + FEED_HOLD_MS;
     forward_note_error(destination, 0, text);
-    if (is_edge) {
-        host->tell(host, HOST_EVENT_HELD, destination->address->identity, text);
-    }
+    forward_tell_trouble(destination, FORWARD_TROUBLE_HELD);
     destination->state = FORWARD_WAITING;
     destination->drain_reason = VERDICT_HOLD;
-    destination->wait_until_ms = destination->forward->now_ms + FEED_HOLD_MS;
+    destination->wait_until_ms = until_ms > earliest_ms ? until_ms : earliest_ms;
 }
 
 /* Makes sink and topic ready. Returns whether they are. */
@@ -53,7 +49,7 @@ static bool feed_open(struct forward_destination *destination)
     struct producer *producer = destination->producer;
     int r = producer_open(producer, forward->config.maker, forward->now_ms);
     if (r == PRODUCER_E_FAILED) {
-        feed_hold(destination, producer->trouble.text);
+        feed_hold(destination, producer->trouble.text, producer->open_at_ms);
     }
     if (r != 0) {
         return false;
@@ -66,7 +62,7 @@ static bool feed_open(struct forward_destination *destination)
     r = producer->sink->ops->open_topic(producer->sink, destination->address, &destination->topic,
                                         &message);
     if (r != 0) {
-        feed_hold(destination, r > 0 ? message.text : "out of memory");
+        feed_hold(destination, r > 0 ? message.text : "out of memory", 0);
         return false;
     }
     destination->topic_generation = producer->generation;
@@ -115,26 +111,14 @@ static enum feed_result feed_rejected(struct forward_destination *destination, u
     enum verdict verdict = verdict_of_error(error);
     forward_note_error(destination, error, "refused by the Kafka client");
     if (verdict == VERDICT_DEAD) {
-        struct host *host = destination->forward->config.host;
-        host->tell(host, HOST_EVENT_DEAD_LETTER, destination->address->identity,
-                   destination->last_error_text.text);
+        forward_tell_dead(destination);
         return feed_settle(destination, sequence, SETTLE_DEAD, error);
     }
-    forward_drain(destination, verdict);
+    bool is_held = verdict == VERDICT_HOLD;
+    destination->retries_count++;
+    forward_tell_trouble(destination, is_held ? FORWARD_TROUBLE_HELD : FORWARD_TROUBLE_RETRY);
+    forward_drain(destination, is_held ? VERDICT_HOLD : VERDICT_RETRY);
     return FEED_STOP;
-}
-
-static void feed_lose_producer(struct forward_destination *destination, int error)
-{
-    struct forward *forward = destination->forward;
-    struct message reason;
-    message_set(&reason, "the producer failed: %s", verdict_error_name(error));
-    if (!destination->producer->is_lost) {
-        producer_lose(destination->producer, &reason, forward->now_ms);
-        forward->config.host->tell(forward->config.host, HOST_EVENT_PRODUCER_LOST,
-                                   destination->address->identity, reason.text);
-    }
-    forward_drain(destination, VERDICT_RETURNED);
 }
 
 static enum feed_result feed_produce(struct forward_destination *destination, uint64_t sequence,
@@ -173,7 +157,9 @@ static enum feed_result feed_produce(struct forward_destination *destination, ui
         return feed_rejected(destination, sequence, error);
     }
     if (r == SINK_E_FATAL) {
-        feed_lose_producer(destination, error);
+        struct message reason;
+        message_set(&reason, "the producer failed: %s", verdict_error_name(error));
+        forward_lose_producer(forward, producer, &reason);
     }
     return FEED_STOP; /* also for SINK_E_BUSY and for want of memory: again after some reports */
 }
@@ -187,8 +173,8 @@ static enum feed_result feed_record(struct forward_destination *destination, uin
         struct message text;
         message_set(&text, "record %llu failed its checksum and became a dead letter",
                     (unsigned long long)sequence);
-        struct host *host = destination->forward->config.host;
-        host->tell(host, HOST_EVENT_DEAD_LETTER, destination->address->identity, text.text);
+        forward_note_error(destination, 0, text.text);
+        forward_tell_dead(destination);
         return feed_settle(destination, sequence, SETTLE_CORRUPT, 0);
     }
     if (record.expires_wall_ms != 0 &&
@@ -198,8 +184,7 @@ static enum feed_result feed_record(struct forward_destination *destination, uin
     }
     const struct retried_record *before = retried_find(&destination->retried, sequence);
     bool is_alone = before != NULL && before->is_suspect;
-    if (is_alone && (destination->produced.count > 0 || destination->settling.count > 0 ||
-                     destination->forward->settlements_count > 0)) {
+    if (is_alone && destination->produced.count > 0) {
         return FEED_STOP;
     }
     return feed_produce(destination, sequence, &record, encoded.size_bytes, is_alone);
@@ -226,8 +211,10 @@ static bool feed_read(struct forward_destination *destination, struct cursor *cu
             return false;
         }
         if (r != 0) {
-            feed_hold(destination, "the spool cannot be read: its file is damaged here; see "
-                                   "'spool-inspect verify'");
+            feed_hold(destination,
+                      "the spool cannot be read: its file is damaged here; see 'spool-inspect "
+                      "verify'",
+                      0);
             return false;
         }
         if (feed_record(destination, sequence, encoded) == FEED_STOP) {

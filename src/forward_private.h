@@ -14,6 +14,14 @@
 
 #include <pthread.h>
 
+/* What a host was told of a destination since it last delivered: only what is worse is news. */
+enum forward_trouble {
+    FORWARD_TROUBLE_NONE,
+    FORWARD_TROUBLE_RETRY,
+    FORWARD_TROUBLE_DOWN,
+    FORWARD_TROUBLE_HELD,
+};
+
 struct forward_destination {
     struct forward *forward;
     uint32_t id;
@@ -24,10 +32,11 @@ struct forward_destination {
 
     enum forward_state state;
     enum verdict drain_reason; /* the worst verdict since it began to drain */
+    bool takes_back;           /* when draining: the sink is still to be asked for what it holds */
     uint64_t wait_until_ms;
     struct backoff backoff;
     bool is_paused;
-    bool is_down;            /* as it was last told */
+    enum forward_trouble trouble;
     uint64_t requeued_count; /* the spool's counter when it was last looked at */
 
     uint64_t position; /* the next sequence to read */
@@ -69,8 +78,8 @@ SPOOL_MUST_CHECK bool forward_feed(struct forward_destination *destination);
 
 /* --- forward_settle.c ------------------------------------------------------------------------- */
 
-/* Takes what the producer's sink has: reports and health. Returns whether there may be more. */
-SPOOL_MUST_CHECK bool forward_take_reports(struct forward *forward, struct producer *producer);
+/* Takes what the producer's sink has: reports and health. */
+void forward_take_reports(struct forward *forward, struct producer *producer);
 
 /* Stages a settlement of an entry that is in no list; forward_hand_over() gives all staged ones to
  * the committer. */
@@ -84,10 +93,22 @@ void forward_free_settled(struct forward_destination *destination);
 /* The destination has to go back to its lowest record, for this reason. */
 void forward_drain(struct forward_destination *destination, enum verdict reason);
 
-/* Notes an error of the destination, for status and host. */
+/* The destination has to go back to its lowest record once the producer was made again, and so has
+ * every other of that producer. */
+void forward_lose_producer(struct forward *forward, struct producer *producer,
+                           const struct message *reason);
+
+/* Ends a lost producer whose records have no report: they are tried again. */
+void forward_abandon(struct forward *forward, struct producer *producer);
+
+/* Notes an error of the destination, for its status. */
 void forward_note_error(struct forward_destination *destination, int error, const char *text);
 
-/* Gives up the producer's records that have no report: they are tried again. */
-void forward_abandon(struct forward *forward, struct producer *producer);
+/* The destination has this trouble, by the error that was noted last: the host is told if it does
+ * not know yet. */
+void forward_tell_trouble(struct forward_destination *destination, enum forward_trouble trouble);
+
+/* Tells the host that a record became a dead letter, by the error that was noted last. */
+void forward_tell_dead(struct forward_destination *destination);
 
 #endif

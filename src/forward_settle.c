@@ -62,6 +62,14 @@ void forward_free_settled(struct forward_destination *destination)
 
 /* --- Errors ----------------------------------------------------------------------------------- */
 
+void forward_note_error(struct forward_destination *destination, int error, const char *text)
+{
+    destination->last_error = error;
+    message_set(&destination->last_error_text, "%s%s%s",
+                error != 0 ? verdict_error_name(error) : "",
+                error != 0 && text[0] != '\0' ? ": " : "", text);
+}
+
 static void forward_tell(const struct forward_destination *destination, enum host_event event,
                          const char *text)
 {
@@ -69,12 +77,24 @@ static void forward_tell(const struct forward_destination *destination, enum hos
     host->tell(host, event, destination->address->identity, text);
 }
 
-void forward_note_error(struct forward_destination *destination, int error, const char *text)
+void forward_tell_trouble(struct forward_destination *destination, enum forward_trouble trouble)
 {
-    destination->last_error = error;
-    message_set(&destination->last_error_text, "%s%s%s",
-                error != 0 ? verdict_error_name(error) : "",
-                error != 0 && text[0] != '\0' ? ": " : "", text);
+    static const enum host_event events[] = {
+        [FORWARD_TROUBLE_RETRY] = HOST_EVENT_RETRY,
+        [FORWARD_TROUBLE_DOWN] = HOST_EVENT_BROKERS_DOWN,
+        [FORWARD_TROUBLE_HELD] = HOST_EVENT_HELD,
+    };
+
+    assert(trouble != FORWARD_TROUBLE_NONE);
+    if (trouble > destination->trouble) {
+        destination->trouble = trouble;
+        forward_tell(destination, events[trouble], destination->last_error_text.text);
+    }
+}
+
+void forward_tell_dead(struct forward_destination *destination)
+{
+    forward_tell(destination, HOST_EVENT_DEAD_LETTER, destination->last_error_text.text);
 }
 
 /* How much a reason weighs: a destination waits for the heaviest that it has met. */
@@ -97,14 +117,24 @@ void forward_drain(struct forward_destination *destination, enum verdict reason)
         destination->drain_reason = reason;
     }
     destination->state = FORWARD_DRAINING;
-    if (forward_weight(reason) == 0) {
+    if (reason == VERDICT_RETRY || reason == VERDICT_HOLD || reason == VERDICT_DEAD) {
+        destination->takes_back = true;
+    }
+}
+
+void forward_lose_producer(struct forward *forward, struct producer *producer,
+                           const struct message *reason)
+{
+    if (producer->is_lost) {
         return;
     }
-    destination->retries_count++;
-    /* What is behind the failed record must not overtake it: take back what is not on the wire. */
-    struct sink *sink = destination->producer->sink;
-    if (!was_draining && sink != NULL) {
-        sink->ops->purge(sink, false);
+    producer_lose(producer, reason, forward->now_ms);
+    struct host *host = forward->config.host;
+    host->tell(host, HOST_EVENT_PRODUCER_LOST, producer->address->identity, reason->text);
+    for (size_t i = 0; i < forward->destinations_count; i++) {
+        if (forward->destinations[i].producer == producer) {
+            forward_drain(&forward->destinations[i], VERDICT_FATAL);
+        }
     }
 }
 
@@ -131,12 +161,16 @@ static void forward_note_delivery(struct forward_destination *destination)
     struct forward *forward = destination->forward;
     destination->last_progress_ms = forward->now_ms;
     destination->last_delivered_wall_ms = forward->now_wall_ms;
+    destination->producer->is_down = false;
+    if (destination->state == FORWARD_DRAINING) {
+        return; /* what was under way before the failure says nothing about it */
+    }
     backoff_reset(&destination->backoff);
     backoff_reset(&destination->producer->backoff);
     destination->last_error = 0;
-    destination->producer->is_down = false;
-    if (destination->is_down) {
-        destination->is_down = false;
+    destination->last_error_text.text[0] = '\0';
+    if (destination->trouble != FORWARD_TROUBLE_NONE) {
+        destination->trouble = FORWARD_TROUBLE_NONE;
         forward_tell(destination, HOST_EVENT_BROKERS_UP, "records are delivered again");
     }
 }
@@ -148,11 +182,11 @@ static void forward_report_dead(struct inflight *entry, const struct sink_report
     struct forward_destination *destination = entry->destination;
     if (!entry->is_alone) {
         forward_remember(entry, true, true);
-        forward_drain(destination, VERDICT_RETURNED);
+        forward_drain(destination, VERDICT_DEAD);
         return;
     }
     forward_note_error(destination, report->error, "the record became a dead letter");
-    forward_tell(destination, HOST_EVENT_DEAD_LETTER, destination->last_error_text.text);
+    forward_tell_dead(destination);
     forward_stage(destination->forward, entry, SETTLE_DEAD, report);
 }
 
@@ -164,21 +198,19 @@ static void forward_report_again(struct inflight *entry, const struct sink_repor
     if (report->persistence == SINK_PERSISTENCE_POSSIBLY) {
         destination->possible_duplicates_count++;
     }
-    forward_remember(entry, verdict != VERDICT_RETURNED, false);
-    if (verdict == VERDICT_FATAL) {
-        struct message reason;
-        message_set(&reason, "%s", verdict_error_name(report->error));
-        producer_lose(destination->producer, &reason, destination->forward->now_ms);
-    }
+    /* One that is suspected stays so until it was judged alone. */
+    forward_remember(entry, verdict != VERDICT_RETURNED, entry->is_alone);
     if (verdict != VERDICT_RETURNED) {
+        destination->retries_count++;
         forward_note_error(destination, report->error, "");
     }
-    bool is_edge =
-        destination->backoff.failures_count == 0 && destination->state != FORWARD_DRAINING;
-    if (is_edge && verdict == VERDICT_HOLD) {
-        forward_tell(destination, HOST_EVENT_HELD, destination->last_error_text.text);
-    } else if (is_edge && verdict == VERDICT_RETRY) {
-        forward_tell(destination, HOST_EVENT_RETRY, destination->last_error_text.text);
+    if (verdict == VERDICT_FATAL) {
+        forward_lose_producer(destination->forward, destination->producer,
+                              &destination->last_error_text);
+    } else if (verdict == VERDICT_HOLD) {
+        forward_tell_trouble(destination, FORWARD_TROUBLE_HELD);
+    } else if (verdict == VERDICT_RETRY) {
+        forward_tell_trouble(destination, FORWARD_TROUBLE_RETRY);
     }
     forward_drain(destination, verdict);
 }
@@ -206,56 +238,45 @@ static void forward_report(const struct sink_report *report)
 
 /* --- A sink's health -------------------------------------------------------------------------- */
 
-static void forward_note_down(struct forward_destination *destination, int error, const char *text)
-{
-    forward_note_error(destination, error, text);
-    if (!destination->is_down) {
-        destination->is_down = true;
-        bool is_held = verdict_of_error(error) == VERDICT_HOLD;
-        forward_tell(destination, is_held ? HOST_EVENT_HELD : HOST_EVENT_BROKERS_DOWN,
-                     destination->last_error_text.text);
-    }
-}
-
+/* What a sink says of itself that is no end of it. That no broker can be reached becomes trouble
+ * when a record is stuck for it: see forward_step_destination(). */
 static void forward_take_health(struct forward *forward, struct producer *producer,
                                 const struct sink_health *health)
 {
-    bool is_held = health->error != 0 && verdict_of_error(health->error) == VERDICT_HOLD;
-    producer->is_down = producer->is_down || health->all_brokers_down;
-    if (health->is_fatal && !producer->is_lost) {
-        producer_lose(producer, &health->message, forward->now_ms);
-        forward->config.host->tell(forward->config.host, HOST_EVENT_PRODUCER_LOST, NULL,
-                                   health->message.text);
+    if (health->all_brokers_down) {
+        producer->is_down = true;
+        producer->down_error = health->error;
+        producer->trouble = health->message;
+    }
+    if (health->error == 0 || verdict_of_error(health->error) != VERDICT_HOLD) {
+        return;
     }
     for (size_t i = 0; i < forward->destinations_count; i++) {
         struct forward_destination *destination = &forward->destinations[i];
-        if (destination->producer != producer) {
-            continue;
-        }
-        if (health->is_fatal) {
-            forward_drain(destination, VERDICT_RETURNED);
-        }
-        if (health->all_brokers_down || is_held) {
-            forward_note_down(destination, health->error, health->message.text);
+        if (destination->producer == producer) {
+            forward_note_error(destination, health->error, health->message.text);
+            forward_tell_trouble(destination, FORWARD_TROUBLE_HELD);
         }
     }
 }
 
-bool forward_take_reports(struct forward *forward, struct producer *producer)
+void forward_take_reports(struct forward *forward, struct producer *producer)
 {
-    if (producer->sink == NULL) {
-        return false;
+    size_t count = SPOOL_COUNT_OF(forward->reports);
+    while (producer->sink != NULL && count == SPOOL_COUNT_OF(forward->reports)) {
+        struct sink_health health = {0};
+        count = producer->sink->ops->poll(producer->sink, forward->reports, count, &health);
+        if (health.is_fatal) {
+            /* First: it says why, the reports only that. */
+            forward_lose_producer(forward, producer, &health.message);
+        }
+        for (size_t i = 0; i < count; i++) {
+            forward_report(&forward->reports[i]);
+        }
+        if (!health.is_fatal) {
+            forward_take_health(forward, producer, &health);
+        }
     }
-    struct sink_health health = {0};
-    size_t count = producer->sink->ops->poll(producer->sink, forward->reports,
-                                             SPOOL_COUNT_OF(forward->reports), &health);
-    for (size_t i = 0; i < count; i++) {
-        forward_report(&forward->reports[i]);
-    }
-    if (health.error != 0 || health.is_fatal || health.all_brokers_down) {
-        forward_take_health(forward, producer, &health);
-    }
-    return count == SPOOL_COUNT_OF(forward->reports);
 }
 
 void forward_abandon(struct forward *forward, struct producer *producer)
@@ -269,9 +290,10 @@ void forward_abandon(struct forward *forward, struct producer *producer)
             struct inflight *entry = destination->produced.first;
             inflight_remove(&destination->produced, entry);
             destination->possible_duplicates_count++;
-            forward_remember(entry, true, false);
+            forward_remember(entry, true, entry->is_alone);
         }
         forward_drain(destination, VERDICT_RETURNED);
     }
-    producer->taken_count = 0;
+    /* At once: a report that comes late would name an entry that is another record's by then. */
+    producer_end(producer, forward->now_ms);
 }

@@ -55,9 +55,10 @@ int producer_open(struct producer *producer, struct sink_maker *maker, uint64_t 
         return 0;
     }
     if (producer->is_lost || now_ms < producer->open_at_ms) {
-        return PRODUCER_E_LATER;
+        return producer->is_unopenable ? PRODUCER_E_FAILED : PRODUCER_E_LATER;
     }
     int r = maker->open(maker, producer->address, &producer->sink, &producer->trouble);
+    producer->is_unopenable = r != 0;
     if (r == 0) {
         producer->generation++;
         return 0;
@@ -80,15 +81,13 @@ void producer_lose(struct producer *producer, const struct message *reason, uint
     producer->trouble = *reason;
     producer->purge_at_ms = now_ms + PRODUCER_PURGE_MS;
     producer->abandon_at_ms = 0;
+    producer->sink->ops->purge(producer->sink, false);
 }
 
 bool producer_wind_down(struct producer *producer, uint64_t now_ms)
 {
     if (producer->taken_count == 0) {
-        producer_close(producer);
-        producer->is_lost = false;
-        producer->open_at_ms = now_ms + backoff_next_ms(&producer->backoff, PRODUCER_OPEN_BASE_MS,
-                                                        PRODUCER_OPEN_CAP_MS);
+        producer_end(producer, now_ms);
         return false;
     }
     if (producer->abandon_at_ms == 0 && now_ms >= producer->purge_at_ms) {
@@ -96,6 +95,16 @@ bool producer_wind_down(struct producer *producer, uint64_t now_ms)
         producer->abandon_at_ms = now_ms + PRODUCER_ABANDON_MS;
     }
     return producer->abandon_at_ms != 0 && now_ms >= producer->abandon_at_ms;
+}
+
+void producer_end(struct producer *producer, uint64_t now_ms)
+{
+    producer_close(producer);
+    producer->is_lost = false;
+    producer->is_down = false;
+    producer->taken_count = 0;
+    producer->open_at_ms =
+        now_ms + backoff_next_ms(&producer->backoff, PRODUCER_OPEN_BASE_MS, PRODUCER_OPEN_CAP_MS);
 }
 
 void producer_close(struct producer *producer)
