@@ -7,18 +7,22 @@
 #include <errno.h>
 #include <pthread.h>
 
-/* Reports that the host has and has not marked as run: bounds its queue of work. */
+/* Reports that the host has, and those whose marks are not committed: bounds the host's queue of
+ * work, and what the committer is given while it cannot write. */
 #define REPORTS_OUTSTANDING_MAX 256
 
-/* Marks that the committer could not take; as many as can be outstanding. */
 struct reports {
     struct spool *spool;
     struct committer *committer;
     struct host *host;
     bool is_unable;
-    uint64_t position; /* the next number to read */
-    pthread_mutex_t lock;
+    uint64_t position;    /* the next number to read */
+    pthread_mutex_t lock; /* of what follows */
     size_t outstanding_count;
+    /* Of the marks that are not known to be committed, where: a circular queue, ascending. */
+    uint64_t marks[REPORTS_OUTSTANDING_MAX];
+    size_t marks_first;
+    size_t marks_count;
 };
 
 int reports_new(struct spool *spool, struct committer *committer, struct host *host,
@@ -43,22 +47,20 @@ void reports_free(struct reports **reports_at)
     }
 }
 
-/* Settles a report as run. The record in it need not be readable. */
-static void reports_mark(struct reports *reports, uint64_t number)
+void reports_done(struct reports *reports, uint64_t number)
 {
     struct settlement settlement = {.action = SETTLE_REPORT_RUN, .sequence = number};
     uint64_t position;
-    /* When the committer has no room the report stays, and is run again after the next start: at
-     * least once. */
-    (void)!committer_settle(reports->committer, &settlement, 1, &position);
-}
-
-void reports_done(struct reports *reports, uint64_t number)
-{
-    reports_mark(reports, number);
     pthread_mutex_lock(&reports->lock);
-    if (reports->outstanding_count > 0) {
+    if (reports->outstanding_count > 0) { /* else it is not one of ours */
         reports->outstanding_count--;
+        /* When the committer has no room the report stays, and is run again after the next start:
+         * at least once. */
+        if (committer_settle(reports->committer, &settlement, 1, &position) == 0) {
+            size_t at = (reports->marks_first + reports->marks_count) % REPORTS_OUTSTANDING_MAX;
+            reports->marks[at] = position;
+            reports->marks_count++;
+        }
     }
     pthread_mutex_unlock(&reports->lock);
 }
@@ -66,8 +68,13 @@ void reports_done(struct reports *reports, uint64_t number)
 /* Counted before the host has it: it may be done before the call returns. */
 static bool reports_reserve(struct reports *reports)
 {
+    uint64_t settled = committer_settled(reports->committer);
     pthread_mutex_lock(&reports->lock);
-    bool has_room = reports->outstanding_count < REPORTS_OUTSTANDING_MAX;
+    while (reports->marks_count > 0 && reports->marks[reports->marks_first] <= settled) {
+        reports->marks_first = (reports->marks_first + 1) % REPORTS_OUTSTANDING_MAX;
+        reports->marks_count--;
+    }
+    bool has_room = reports->outstanding_count + reports->marks_count < REPORTS_OUTSTANDING_MAX;
     reports->outstanding_count += has_room;
     pthread_mutex_unlock(&reports->lock);
     return has_room;
@@ -88,7 +95,7 @@ static bool reports_run(struct reports *reports, uint64_t number, struct span st
     struct span encoded;
     if (report_decode(stored, &report, &encoded) != 0 || record_decode(encoded, &record) != 0 ||
         report.destination < 1 || report.destination > spool_destinations_count(reports->spool)) {
-        reports_mark(reports, number); /* damaged: nobody can be told of it */
+        reports_done(reports, number); /* damaged: nobody can be told of it */
         return true;
     }
     struct host_report host_report = {
