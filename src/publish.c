@@ -47,11 +47,11 @@ int publish_begin(const struct publisher *publisher, const struct publish_target
     return 0;
 }
 
-enum outcome publish_end(const struct publisher *publisher, struct ring_ticket ticket,
-                         uint64_t *ret_sequence)
+static enum outcome publish_wait(const struct publisher *publisher, struct ring_ticket ticket,
+                                 uint64_t timeout_ms, uint64_t *ret_sequence)
 {
     struct ring_outcome outcome;
-    int r = ring_wait(publisher->ring, ticket, publisher->commit_timeout_ms, &outcome);
+    int r = ring_wait(publisher->ring, ticket, timeout_ms, &outcome);
     if (r != 0) {
         return publish_outcome_of_ring(r);
     }
@@ -61,13 +61,23 @@ enum outcome publish_end(const struct publisher *publisher, struct ring_ticket t
     return (enum outcome)outcome.result;
 }
 
+enum outcome publish_end(const struct publisher *publisher, struct ring_ticket ticket,
+                         uint64_t *ret_sequence)
+{
+    return publish_wait(publisher, ticket, publisher->commit_timeout_ms, ret_sequence);
+}
+
 enum outcome publish(const struct publisher *publisher, const struct publish_target *target,
                      struct record *record, uint64_t *ret_sequence)
 {
     struct ring_ticket ticket;
     enum outcome refusal;
+    uint64_t begin_ms = publisher->clock->monotonic_ms(publisher->clock);
     if (publish_begin(publisher, target, record, false, &ticket, &refusal) != 0) {
         return refusal;
     }
-    return publish_end(publisher, ticket, ret_sequence);
+    uint64_t waited_ms = publisher->clock->monotonic_ms(publisher->clock) - begin_ms;
+    uint64_t timeout_ms = publisher->commit_timeout_ms;
+    return publish_wait(publisher, ticket, timeout_ms > waited_ms ? timeout_ms - waited_ms : 0,
+                        ret_sequence);
 }

@@ -23,7 +23,7 @@ struct publish_target {
 struct publisher {
     struct ring *ring;
     struct clock *clock;
-    uint64_t commit_timeout_ms; /* for a whole publish: room in the ring, and the commit */
+    uint64_t commit_timeout_ms; /* to wait for room in the ring, and for the commit */
 };
 
 #define PUBLISH_E_REFUSED 1
@@ -42,7 +42,7 @@ SPOOL_MUST_CHECK int publish_begin(const struct publisher *publisher,
 SPOOL_MUST_CHECK enum outcome publish_end(const struct publisher *publisher,
                                           struct ring_ticket ticket, uint64_t *ret_sequence);
 
-/* Both in one: the whole publish. */
+/* Both in one: the whole publish, within one commit timeout. */
 SPOOL_MUST_CHECK enum outcome publish(const struct publisher *publisher,
                                       const struct publish_target *target, struct record *record,
                                       uint64_t *ret_sequence);
