@@ -10,17 +10,11 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
-/* Pages that appends leave free, so that settling always works: deleting copies pages before it
- * frees any. 64 were measured to be enough for batches of 100 deletes; a share of the file covers
- * readers that hold pages back for a while. */
-#define BATCH_RESERVE_PAGES_MIN 64
-#define BATCH_RESERVE_PAGES_MAX 4096
-#define BATCH_RESERVE_SHARE 16
+/* How often the slots of readers that died are freed: each one holds back the reuse of pages. */
+#define BATCH_READERS_CHECK_MS 1000
 
 /* A disk with less than this left counts as full when a write fails for an unclear reason. */
 #define BATCH_DISK_FULL_BYTES (1ULL << 20)
-
-static_assert(SPOOL_BYTES_MIN / 4096 > 2 * BATCH_RESERVE_PAGES_MIN, "the reserve must leave room");
 
 int batch_new(struct spool *spool, struct batch **ret_batch)
 {
@@ -88,7 +82,10 @@ static int batch_result(struct batch *batch, int code)
 int batch_fail(struct batch *batch, int code)
 {
     int r = batch_result(batch, code);
-    batch_abort(batch);
+    if (batch->txn != NULL) {
+        mdb_txn_abort(batch->txn);
+    }
+    batch_end(batch);
     return r;
 }
 
@@ -152,6 +149,8 @@ int batch_touch(struct batch *batch, uint32_t destination, struct batch_destinat
         }
         part->is_touched = true;
         part->appended_sequence = 0;
+        part->queue_leaf_bytes = 0;
+        part->dead_leaf_bytes = 0;
         batch->touched[batch->touched_count++] = destination;
     }
     *ret_part = part;
@@ -161,80 +160,33 @@ int batch_touch(struct batch *batch, uint32_t destination, struct batch_destinat
 void batch_count(struct batch *batch, struct batch_destination *part, enum counter counter,
                  int64_t delta)
 {
-    counters_add(&part->counters, counter, delta);
+    /* S4: a counter and what it counts are changed in one transaction. */
+    batch->is_changed = true;
+    if (part != NULL) {
+        counters_add(&part->counters, counter, delta);
+    }
     counters_add(&batch->all, counter, delta);
+}
+
+void batch_note_largest(struct batch *batch, size_t size_bytes)
+{
+    if (size_bytes > batch->all.values[COUNTER_LARGEST_BYTES]) {
+        batch->all.values[COUNTER_LARGEST_BYTES] = size_bytes;
+    }
 }
 
 /* --- Begin ------------------------------------------------------------------------------------ */
 
-static uint64_t batch_reserve_pages(const struct batch *batch)
+/* A reader that was killed keeps its slot, and with it the pages that it could have read. */
+static void batch_check_readers(struct batch *batch)
 {
-    uint64_t pages = batch->spool->config.max_bytes / batch->page_bytes / BATCH_RESERVE_SHARE;
-    if (pages < BATCH_RESERVE_PAGES_MIN) {
-        return BATCH_RESERVE_PAGES_MIN;
+    uint64_t since_ms = batch->now_wall_ms - batch->readers_checked_wall_ms;
+    if (since_ms >= BATCH_READERS_CHECK_MS) { /* also when the wall clock went back */
+        int dead;
+        mdb_reader_check(batch->spool->env, &dead);
+        batch->readers_checked_wall_ms = batch->now_wall_ms;
     }
-    return pages < BATCH_RESERVE_PAGES_MAX ? pages : BATCH_RESERVE_PAGES_MAX;
 }
-
-/* Claims disk for what the batch may write, and sets the limit for its appends. A disk that gives
- * no more is a limit for appends, not a failure: settling lives on the reserve. */
-static int batch_claim(struct batch *batch, uint64_t appends_bytes, uint64_t appends_count)
-{
-    struct spool *spool = batch->spool;
-    MDB_envinfo info;
-    mdb_env_info(spool->env, &info);
-    uint64_t reserve = batch_reserve_pages(batch);
-    /* At most two pages a record beside its own bytes: a split, and half a page lost. */
-    uint64_t end_pages =
-        info.me_last_pgno + 1 + reserve + 2 * appends_count + appends_bytes / batch->page_bytes;
-    int r = claim_up_to(&spool->claim, end_pages * batch->page_bytes);
-    if (r < 0) {
-        return -r;
-    }
-    batch->is_limit_disk = r == CLAIM_E_DISK_FULL;
-    uint64_t limit_bytes =
-        batch->is_limit_disk ? spool->claim.claimed_bytes : spool->config.max_bytes;
-    uint64_t limit_pages = limit_bytes / batch->page_bytes;
-    batch->limit_pages = limit_pages > reserve ? limit_pages - reserve : 0;
-    return 0;
-}
-
-int batch_begin(struct batch *batch, uint64_t appends_bytes, uint64_t appends_count)
-{
-    struct spool *spool = batch->spool;
-    assert(batch->txn == NULL);
-    pthread_rwlock_rdlock(&spool->env_lock);
-    if (atomic_load(&spool->is_latched)) {
-        pthread_rwlock_unlock(&spool->env_lock);
-        return BATCH_E_LATCHED;
-    }
-    int code = mdb_txn_begin(spool->env, NULL, 0, &batch->txn);
-    if (code != 0) {
-        int r = batch_result(batch, code);
-        batch_end(batch);
-        return r;
-    }
-    batch->now_wall_ms = spool->config.clock->wall_ms(spool->config.clock);
-    batch->append_leaf_bytes = 0;
-    batch->append_overflow_pages = 0;
-    code = batch_get_number(batch, "next_sequence", &batch->next_sequence);
-    if (code == 0) {
-        code = batch_get_number(batch, "next_report", &batch->next_report);
-    }
-    if (code == 0) {
-        code = batch_get_counters(batch, DESTINATION_ALL, &batch->all);
-    }
-    if (code == 0) {
-        code = environment_count_pages(spool, batch->txn, &batch->all, &batch->used_pages,
-                                       &batch->page_bytes);
-    }
-    if (code == 0) {
-        code = batch_claim(batch, appends_bytes, appends_count);
-    }
-    return code == 0 ? 0 : batch_fail(batch, code);
-}
-
-/* --- Commit ----------------------------------------------------------------------------------- */
 
 static int batch_count_pages(struct batch *batch, uint32_t id, struct batch_destination *part)
 {
@@ -256,6 +208,9 @@ static int batch_count_pages(struct batch *batch, uint32_t id, struct batch_dest
 static int batch_write_meta(struct batch *batch)
 {
     int code = 0;
+    if (batch->all.values[COUNTER_QUEUE_RECORDS] == 0) {
+        batch->all.values[COUNTER_LARGEST_BYTES] = 0;
+    }
     for (uint32_t i = 0; code == 0 && i < batch->touched_count; i++) {
         uint32_t id = batch->touched[i];
         struct batch_destination *part = &batch->destinations[id];
@@ -276,18 +231,109 @@ static int batch_write_meta(struct batch *batch)
     return code;
 }
 
+/* Begins the transaction and reads what the batch needs to know. LMDB's code. */
+static int batch_begin_txn(struct batch *batch, uint64_t appends_bytes, uint64_t appends_count)
+{
+    struct spool *spool = batch->spool;
+    int code = mdb_txn_begin(spool->env, NULL, 0, &batch->txn);
+    if (code != 0) {
+        batch->txn = NULL;
+        return code;
+    }
+    batch->is_changed = false;
+    batch->copied_bytes = 0;
+    batch->reports_leaf_bytes = 0;
+    code = batch_get_number(batch, "next_sequence", &batch->next_sequence);
+    if (code == 0) {
+        code = batch_get_number(batch, "next_report", &batch->next_report);
+    }
+    if (code == 0) {
+        code = batch_get_counters(batch, DESTINATION_ALL, &batch->all);
+    }
+    if (code == 0) {
+        code = environment_count_pages(spool, batch->txn, &batch->all, &batch->used_pages,
+                                       &batch->page_bytes);
+    }
+    if (code == 0) {
+        code = room_measure(batch, appends_bytes, appends_count);
+    }
+    return code;
+}
+
+/* An empty commit: LMDB uses the pages that a commit freed only after the next one. Without it a
+ * full spool that was drained by its last commit would refuse for ever. LMDB's code. */
+static int batch_turn(struct batch *batch)
+{
+    int code = batch_write_meta(batch);
+    if (code == 0) {
+        code = mdb_txn_commit(batch->txn);
+        batch->txn = NULL;
+    }
+    return code;
+}
+
+int batch_begin(struct batch *batch, uint64_t appends_bytes, uint64_t appends_count)
+{
+    struct spool *spool = batch->spool;
+    assert(batch->txn == NULL);
+    pthread_rwlock_rdlock(&spool->env_lock);
+    if (atomic_load(&spool->is_latched)) {
+        pthread_rwlock_unlock(&spool->env_lock);
+        return BATCH_E_LATCHED;
+    }
+    batch->now_wall_ms = spool->config.clock->wall_ms(spool->config.clock);
+    batch_check_readers(batch);
+    int code = batch_begin_txn(batch, appends_bytes, appends_count);
+    if (code == 0 && room_wants_turn(batch)) {
+        code = batch_turn(batch);
+        if (code == 0) {
+            code = batch_begin_txn(batch, appends_bytes, appends_count);
+        }
+    }
+    return code == 0 ? 0 : batch_fail(batch, code);
+}
+
+/* --- Commit ----------------------------------------------------------------------------------- */
+
+/* LMDB's own latch: a meta page could not be written. */
+static bool batch_is_panicked(const struct batch *batch)
+{
+    MDB_txn *txn;
+    int code = mdb_txn_begin(batch->spool->env, NULL, MDB_RDONLY, &txn);
+    if (code == 0) {
+        mdb_txn_abort(txn);
+    }
+    return code == MDB_PANIC;
+}
+
+/* The result of a commit that failed. For want of space nothing has changed, unless it was the meta
+ * page that could not be written. */
+static int batch_commit_failed(struct batch *batch, int code)
+{
+    int r = batch_result(batch, code);
+    if (r == BATCH_E_NO_SPACE && batch_is_panicked(batch)) {
+        atomic_store(&batch->spool->is_latched, true);
+        r = BATCH_E_LATCHED;
+    }
+    batch_end(batch);
+    return r;
+}
+
 int batch_commit(struct batch *batch)
 {
     assert(batch->txn != NULL);
+    if (!batch->is_changed) {
+        /* All of it was refused, or settled before: not worth two flushes, nor the pages. */
+        batch_abort(batch);
+        return 0;
+    }
     int code = batch_write_meta(batch);
     if (code != 0) {
         return batch_fail(batch, code);
     }
     code = mdb_txn_commit(batch->txn);
     if (code != 0) {
-        int r = batch_result(batch, code);
-        batch_end(batch);
-        return r;
+        return batch_commit_failed(batch, code);
     }
     for (uint32_t i = 0; i < batch->touched_count; i++) {
         uint32_t id = batch->touched[i];

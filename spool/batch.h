@@ -25,7 +25,7 @@ SPOOL_MUST_CHECK int batch_new(struct spool *spool, struct batch **ret_batch);
 void batch_free(struct batch **batch);
 
 /* Begins; appends_bytes and appends_count say what is about to be appended, so that disk for it can
- * be claimed. With appends_count 0 every append is refused. 0, BATCH_E_NO_SPACE, BATCH_E_LATCHED,
+ * be claimed. Appends beyond that may be refused. 0, BATCH_E_NO_SPACE, BATCH_E_LATCHED,
  * -errno. */
 SPOOL_MUST_CHECK int batch_begin(struct batch *batch, uint64_t appends_bytes,
                                  uint64_t appends_count);

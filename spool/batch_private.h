@@ -8,10 +8,12 @@
 
 /* What a batch does to one destination. */
 struct batch_destination {
-    bool is_touched; /* counters and cursor are this batch's */
+    bool is_touched; /* what follows is this batch's */
     MDB_cursor *queue;
     struct counters counters;
     uint64_t appended_sequence;
+    uint64_t queue_leaf_bytes; /* estimated: left on the last leaf of the queue, */
+    uint64_t dead_leaf_bytes;  /* and of the dead letters */
 };
 
 struct batch {
@@ -22,13 +24,16 @@ struct batch {
     uint64_t next_report;
     struct counters all;
 
-    /* Pages: what is used, what may be, and what this batch's appends will take at most. */
-    uint64_t used_pages;
-    uint64_t limit_pages;
-    uint64_t append_leaf_bytes;
-    uint64_t append_overflow_pages;
+    bool is_changed;       /* there is something to commit */
+    uint64_t copied_bytes; /* by settlements, to dead letters and reports */
+
+    uint64_t used_pages;         /* that hold something, when the batch began */
+    uint64_t room_pages;         /* that appends may still take */
+    uint64_t held_pages;         /* free, but only from the next commit on */
+    uint64_t reports_leaf_bytes; /* estimated: left on the last leaf of the reports */
     uint32_t page_bytes;
-    bool is_limit_disk; /* limit_pages is what the disk gave */
+    bool is_limit_disk; /* it is the disk that sets the limit */
+    uint64_t readers_checked_wall_ms;
 
     uint32_t touched_count;
     uint32_t touched[DESTINATIONS_MAX];
@@ -42,9 +47,38 @@ SPOOL_MUST_CHECK int batch_touch(struct batch *batch, uint32_t destination,
 /* Aborts the batch because of LMDB's code; the batch's result for it. */
 SPOOL_MUST_CHECK int batch_fail(struct batch *batch, int code);
 
-/* Adds to the destination's counter and to the total. */
+/* Adds to the destination's counter and to the total; part NULL: to the total alone. */
 void batch_count(struct batch *batch, struct batch_destination *part, enum counter counter,
                  int64_t delta);
+
+/* A record of that size came into a queue. */
+void batch_note_largest(struct batch *batch, size_t size_bytes);
+
+/* --- room.c ----------------------------------------------------------------------------------- */
+
+/* Pages that appends never take. */
+SPOOL_MUST_CHECK uint64_t room_reserve_pages(const struct spool *spool, uint32_t page_bytes);
+
+/* Claims disk for what the batch may write, and sets room_pages. used_pages and page_bytes are
+ * known. LMDB's code. */
+SPOOL_MUST_CHECK int room_measure(struct batch *batch, uint64_t appends_bytes,
+                                  uint64_t appends_count);
+
+/* Whether appends lack pages that an empty commit would give them. */
+SPOOL_MUST_CHECK bool room_wants_turn(const struct batch *batch);
+
+/* Pages that a value takes at the end of a database whose last leaf has so many bytes left. */
+SPOOL_MUST_CHECK uint64_t room_needed_pages(const struct batch *batch, uint64_t leaf_left_bytes,
+                                            uint64_t size_bytes);
+
+/* Whether an append has room, and leaves the reserve. */
+SPOOL_MUST_CHECK bool room_is_enough(const struct batch *batch, uint64_t leaf_left_bytes,
+                                     uint64_t size_bytes);
+
+/* Takes the room of a value that is put. */
+void room_take(struct batch *batch, uint64_t *leaf_left_bytes, uint64_t size_bytes);
+
+/* --- settle.c --------------------------------------------------------------------------------- */
 
 /* Drops the destination's oldest record that is not in-flight. 0, MDB_NOTFOUND (there is none),
  * LMDB's code. */

@@ -22,6 +22,11 @@
 #define REOPEN_INTERVAL_MS 1000
 #define RETRY_INTERVAL_MS 100
 
+/* Without room: how often the largest records are left out, and how many settlements are tried
+ * around one that does not fit. */
+#define LEAVE_OUT_TRIES 4
+#define SETTLE_AROUND_MAX 256
+
 struct committer {
     struct committer_config config;
     struct clock *clock;
@@ -149,6 +154,21 @@ static uint64_t committer_now_us(void)
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
+/* What one commit is to hold, and what came of it. */
+struct committer_try {
+    /* The first entries that were taken; those of too_large_bytes and more are left out. */
+    size_t entries_count;
+    size_t too_large_bytes;
+    int too_large_outcome;
+    size_t settlements_at; /* in the queue of settlements */
+    size_t settlements_count;
+
+    int result;          /* of the batch */
+    bool is_unknown;     /* it failed, and may be on disk after all */
+    size_t settled_done; /* settlements in the batch: fewer, when they copy a lot */
+    size_t failed_bytes; /* the entry for which there was no space; 0: it was not an entry */
+};
+
 /* Appends one entry; its outcome is set. 0 or the batch's failure. */
 static int committer_append(struct committer *committer, const struct ring_entry *entry,
                             struct ring_outcome *outcome)
@@ -171,23 +191,49 @@ static int committer_append(struct committer *committer, const struct ring_entry
     return r;
 }
 
-/* Fills a batch: settlements first, since what leaves makes room for what comes. */
-static int committer_fill(struct committer *committer, size_t entries_count,
-                          size_t settlements_count)
+static int committer_full_outcome(struct committer *committer)
 {
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < entries_count; i++) {
-        bytes += committer->entries[i].encoded.size_bytes;
-    }
-    int r = batch_begin(committer->batch, bytes, entries_count);
-    for (size_t i = 0; r == 0 && i < settlements_count; i++) {
-        size_t at = (committer->settlements_first + i) % SETTLEMENTS_MAX;
-        r = batch_settle(committer->batch, &committer->settlements[at]);
-    }
-    for (size_t i = 0; r == 0 && i < entries_count; i++) {
-        r = committer_append(committer, &committer->entries[i], &committer->outcomes[i]);
+    struct spool_space space;
+    bool is_disk = spool_space(committer->config.spool, &space) != 0 || space.is_disk_full;
+    return is_disk ? OUTCOME_FULL_DISK : OUTCOME_FULL_BYTES;
+}
+
+static int committer_append_all(struct committer *committer, struct committer_try *try)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < try->entries_count; i++) {
+        const struct ring_entry *entry = &committer->entries[i];
+        if (entry->encoded.size_bytes >= try->too_large_bytes) {
+            committer->outcomes[i] = (struct ring_outcome){.result = try->too_large_outcome};
+            continue;
+        }
+        r = committer_append(committer, entry, &committer->outcomes[i]);
+        if (r == BATCH_E_NO_SPACE) {
+            try->failed_bytes = entry->encoded.size_bytes;
+        }
     }
     return r;
+}
+
+/* Fills a batch: settlements first, since what leaves makes room for what comes. */
+static int committer_fill(struct committer *committer, struct committer_try *try)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < try->entries_count; i++) {
+        bytes += committer->entries[i].encoded.size_bytes;
+    }
+    int r = batch_begin(committer->batch, bytes, try->entries_count);
+    while (r == 0 && try->settled_done < try->settlements_count &&
+           !batch_is_large(committer->batch)) {
+        size_t at = try->settlements_at + try->settled_done;
+        const struct settlement *settlement =
+            &committer->settlements[(committer->settlements_first + at) % SETTLEMENTS_MAX];
+        if (settlement->action != SETTLE_ACTION_COUNT) { /* see committer_settle_around() */
+            r = batch_settle(committer->batch, settlement);
+        }
+        try->settled_done++;
+    }
+    return r == 0 ? committer_append_all(committer, try) : r;
 }
 
 static void committer_count_commit(struct committer *committer, int result, uint64_t us)
@@ -206,35 +252,33 @@ static void committer_count_commit(struct committer *committer, int result, uint
     pthread_mutex_unlock(&committer->statistics_lock);
 }
 
-/* Tries to commit so many entries and settlements. On failure *ret_unknown says whether what was in
- * it may be on disk after all. */
-static int committer_commit(struct committer *committer, size_t entries_count,
-                            size_t settlements_count, bool *ret_unknown)
+/* One commit. Returns its result. */
+static int committer_commit(struct committer *committer, struct committer_try *try)
 {
-    *ret_unknown = false;
-    int r = committer_fill(committer, entries_count, settlements_count);
+    try->settled_done = 0;
+    try->failed_bytes = 0;
+    try->is_unknown = false;
+    int r = committer_fill(committer, try);
+    uint64_t us = 0;
     if (r == 0) {
         uint64_t begin_us = committer_now_us();
         r = batch_commit(committer->batch);
-        committer_count_commit(committer, r, committer_now_us() - begin_us);
-        *ret_unknown = r == BATCH_E_LATCHED;
-    } else {
-        committer_count_commit(committer, r, 0);
+        us = committer_now_us() - begin_us;
+        try->is_unknown = r == BATCH_E_LATCHED;
     }
+    committer_count_commit(committer, r, us);
+    try->result = r;
     return r;
 }
 
 /* The batch failed: everybody who would have been accepted was not, or may have been. */
-static void committer_refuse(struct committer *committer, size_t entries_count, int failure,
-                             bool is_unknown)
+static void committer_refuse(struct committer *committer, const struct committer_try *try)
 {
-    struct spool_space space = {0};
-    int outcome = is_unknown ? OUTCOME_UNKNOWN : OUTCOME_BROKEN;
-    if (failure == BATCH_E_NO_SPACE) {
-        bool is_disk = spool_space(committer->config.spool, &space) != 0 || space.is_disk_full;
-        outcome = is_disk ? OUTCOME_FULL_DISK : OUTCOME_FULL_BYTES;
+    int outcome = try->is_unknown ? OUTCOME_UNKNOWN : OUTCOME_BROKEN;
+    if (try->result == BATCH_E_NO_SPACE) {
+        outcome = committer_full_outcome(committer);
     }
-    for (size_t i = 0; i < entries_count; i++) {
+    for (size_t i = 0; i < try->entries_count; i++) {
         committer->outcomes[i] = (struct ring_outcome){.result = outcome};
     }
 }
@@ -252,21 +296,74 @@ static void committer_answer(struct committer *committer, size_t entries_count)
     pthread_mutex_unlock(&committer->statistics_lock);
 }
 
-/* On a full disk or map: settlements alone, in smaller and smaller batches. Even one delete copies
- * a path of pages before it frees any. Returns how many were committed. */
-static size_t committer_settle_smaller(struct committer *committer, size_t count)
+/* --- Without room ------------------------------------------------------------------------------
+ */
+
+/* A large record needs pages in a row, and may find none where small ones find room. What is as
+ * large as the one that failed is refused; the rest is tried again. */
+static void committer_leave_out_large(struct committer *committer, struct committer_try *try)
 {
-    for (size_t n = count / 2; n > 0; n /= 2) {
-        bool is_unknown;
-        int r = committer_commit(committer, 0, n, &is_unknown);
-        if (r == 0) {
-            return n;
+    for (int i = 0; i < LEAVE_OUT_TRIES; i++) {
+        if (try->result != BATCH_E_NO_SPACE || try->failed_bytes == 0) {
+            return;
         }
-        if (r != BATCH_E_NO_SPACE) {
-            break;
+        try->too_large_bytes = try->failed_bytes;
+        try->too_large_outcome = committer_full_outcome(committer);
+        (void)!committer_commit(committer, try);
+    }
+}
+
+/* The first settlement does not fit even alone: a large record on its way to the dead letters or
+ * into a report. Those behind it go first, they make room; they stay in the queue, marked, since
+ * committer_settled() counts in order. */
+static void committer_settle_around(struct committer *committer, size_t count)
+{
+    struct committer_try try = {.settlements_count = 1};
+    for (size_t i = 1; i < count && i < SETTLE_AROUND_MAX; i++) {
+        size_t at = (committer->settlements_first + i) % SETTLEMENTS_MAX;
+        try.settlements_at = i;
+        if (committer->settlements[at].action != SETTLE_ACTION_COUNT &&
+            committer_commit(committer, &try) == 0) {
+            committer->settlements[at].action = SETTLE_ACTION_COUNT;
+        }
+        if (try.result != 0 && try.result != BATCH_E_NO_SPACE) {
+            return;
         }
     }
+}
+
+/* S7: settlements alone, in smaller and smaller batches, since even one delete copies a path of
+ * pages before it frees any. Returns how many were committed. */
+static size_t committer_settle_smaller(struct committer *committer, size_t count)
+{
+    for (size_t n = count; n > 0; n /= 2) {
+        struct committer_try try = {.settlements_count = n};
+        if (committer_commit(committer, &try) == 0) {
+            return try.settled_done;
+        }
+        if (try.result != BATCH_E_NO_SPACE) {
+            return 0;
+        }
+    }
+    committer_settle_around(committer, count);
     return 0;
+}
+
+/* The commit of all that waits found no space: part by part. Returns how many settlements were
+ * committed. */
+static size_t committer_without_room(struct committer *committer, struct committer_try *try)
+{
+    committer_leave_out_large(committer, try);
+    if (try->result != BATCH_E_NO_SPACE) {
+        return try->result == 0 ? try->settled_done : 0;
+    }
+    size_t settled_count = committer_settle_smaller(committer, try->settlements_count);
+    if (try->settlements_count > 0 && try->entries_count > 0) {
+        try->settlements_count = 0;
+        try->too_large_bytes = SIZE_MAX;
+        (void)!committer_commit(committer, try);
+    }
+    return settled_count;
 }
 
 /* --- Trouble ---------------------------------------------------------------------------------- */
@@ -342,40 +439,58 @@ static size_t committer_due(struct committer *committer, bool has_company)
     return 0;
 }
 
+/* Commits what was taken and what is due. Returns how many settlements were committed. */
+static size_t committer_work(struct committer *committer, struct committer_try *try)
+{
+    size_t settled_count = 0;
+    bool is_writable = try->result == 0;
+    if (is_writable) {
+        (void)!committer_commit(committer, try);
+        settled_count = try->result == 0 ? try->settled_done : 0;
+    }
+    if (try->result == BATCH_E_NO_SPACE) {
+        settled_count = committer_without_room(committer, try);
+    }
+    if (try->result != 0) {
+        if (is_writable) { /* else it is said already why not */
+            committer_note_failure(committer, try->result);
+        }
+        committer_refuse(committer, try);
+    } else if (committer->has_trouble) {
+        committer_set_trouble(committer, NULL);
+    }
+    return settled_count;
+}
+
 size_t committer_step(struct committer *committer, bool settles_now)
 {
-    size_t entries_count =
-        ring_take(committer->config.ring, committer->entries, BATCH_RECORDS_MAX, BATCH_BYTES_MAX);
-    size_t settlements_count = committer_due(committer, settles_now || entries_count > 0);
-    if (entries_count + settlements_count == 0) {
-        return 0;
-    }
-    bool is_unknown = false;
-    int r = BATCH_E_LATCHED;
-    if (committer_mend(committer)) {
-        r = committer_commit(committer, entries_count, settlements_count, &is_unknown);
-    }
-    size_t settled_count = settlements_count;
-    if (r != 0) {
-        committer_note_failure(committer, r);
-        committer_refuse(committer, entries_count, r, is_unknown);
-        settled_count =
-            r == BATCH_E_NO_SPACE ? committer_settle_smaller(committer, settlements_count) : 0;
-        if (settled_count == 0) {
+    bool was_latched = spool_is_latched(committer->config.spool);
+    bool is_writable = committer_mend(committer);
+    struct committer_try try = {
+        .entries_count = ring_take(committer->config.ring, committer->entries, BATCH_RECORDS_MAX,
+                                   BATCH_BYTES_MAX),
+        .too_large_bytes = SIZE_MAX,
+        .result = is_writable ? 0 : BATCH_E_LATCHED,
+    };
+    size_t due_count = committer_due(committer, settles_now || try.entries_count > 0);
+    try.settlements_count = due_count;
+    size_t settled_count = 0;
+    if (try.entries_count + due_count > 0) {
+        settled_count = committer_work(committer, &try);
+        if (due_count > 0 && settled_count == 0) {
             committer->retry_at_ms =
                 committer->clock->monotonic_ms(committer->clock) + RETRY_INTERVAL_MS;
         }
-    } else if (committer->has_trouble) {
-        committer_set_trouble(committer, NULL);
     }
     if (settled_count > 0) {
         committer_drop_settled(committer, settled_count);
     }
-    committer_answer(committer, entries_count);
-    if (r == 0 || settled_count > 0) {
+    committer_answer(committer, try.entries_count);
+    if ((try.entries_count > 0 && try.result == 0) || settled_count > 0 ||
+        (was_latched && is_writable)) {
         committer->config.on_commit(committer->config.context);
     }
-    return entries_count + settled_count;
+    return try.entries_count + settled_count;
 }
 
 void committer_wait(struct committer *committer, uint64_t timeout_ms)
@@ -387,6 +502,9 @@ void committer_wait(struct committer *committer, uint64_t timeout_ms)
             delay_ms = RETRY_INTERVAL_MS;
         }
         timeout_ms = timeout_ms < delay_ms ? timeout_ms : delay_ms;
+    }
+    if (spool_is_latched(committer->config.spool) && timeout_ms > REOPEN_INTERVAL_MS) {
+        timeout_ms = REOPEN_INTERVAL_MS;
     }
     ring_bell_wait(committer->config.ring, timeout_ms * 1000);
 }

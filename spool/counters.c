@@ -26,6 +26,7 @@ const char *counter_name(enum counter counter)
         [COUNTER_REPORTS_RUN] = "reports_run",
         [COUNTER_LAST_APPENDED_WALL_MS] = "last_appended_wall_ms",
         [COUNTER_LAST_DELIVERED_WALL_MS] = "last_delivered_wall_ms",
+        [COUNTER_LARGEST_BYTES] = "largest_bytes",
     };
     assert(counter < COUNTER_COUNT);
     return names[counter];

@@ -36,6 +36,10 @@ enum counter {
     /* Times, wall clock. */
     COUNTER_LAST_APPENDED_WALL_MS,
     COUNTER_LAST_DELIVERED_WALL_MS,
+
+    /* DESTINATION_ALL only: the largest record that was appended since all queues were empty. Room
+     * to move it is kept free. */
+    COUNTER_LARGEST_BYTES,
     COUNTER_COUNT,
 };
 

@@ -33,6 +33,8 @@ static int settle_put_report(struct batch *batch, struct batch_destination *part
         memcpy((uint8_t *)data.mv_data + REPORT_BYTES, encoded.data, encoded.size_bytes);
     }
     batch->next_report++;
+    batch->copied_bytes += data.mv_size;
+    room_take(batch, &batch->reports_leaf_bytes, data.mv_size);
     batch_count(batch, part, COUNTER_REPORT_RECORDS, 1);
     batch_count(batch, part, COUNTER_REPORT_BYTES, (int64_t)data.mv_size);
     return 0;
@@ -82,12 +84,19 @@ static int settle_put_dead(struct batch *batch, struct batch_destination *part,
     MDB_dbi db = environment_destination(batch->spool, settlement->destination)->dead;
     MDB_val key = environment_key(&settlement->sequence, sizeof(settlement->sequence));
     MDB_val data = {.mv_size = DEAD_LETTER_BYTES + encoded.size_bytes};
-    int code = mdb_put(batch->txn, db, &key, &data, MDB_RESERVE);
+    /* Mostly the highest sequence so far; appending fills the pages, inserting leaves half of each
+     * empty. */
+    int code = mdb_put(batch->txn, db, &key, &data, MDB_RESERVE | MDB_APPEND);
+    if (code == MDB_KEYEXIST) {
+        code = mdb_put(batch->txn, db, &key, &data, MDB_RESERVE | MDB_NOOVERWRITE);
+    }
     if (code != 0) {
         return code;
     }
     dead_letter_encode(&dead, data.mv_data);
     memcpy((uint8_t *)data.mv_data + DEAD_LETTER_BYTES, encoded.data, encoded.size_bytes);
+    batch->copied_bytes += data.mv_size;
+    room_take(batch, &part->dead_leaf_bytes, data.mv_size);
     batch_count(batch, part, COUNTER_DEAD_RECORDS, 1);
     batch_count(batch, part, COUNTER_DEAD_BYTES, (int64_t)data.mv_size);
     batch_count(batch, part, COUNTER_DEAD, 1);
@@ -181,6 +190,30 @@ int settle_drop_oldest(struct batch *batch, uint32_t destination, struct batch_d
     return settle_current(batch, part, &settlement, (struct span){data.mv_data, data.mv_size});
 }
 
+/* Copies a dead letter's record to a queue. LMDB's code. */
+static int settle_put_back(struct batch *batch, const struct settlement *settlement,
+                           struct span encoded)
+{
+    struct batch_destination *to;
+    int code = batch_touch(batch, settlement->to_destination, &to);
+    if (code != 0) {
+        return code;
+    }
+    MDB_val key = environment_key(&settlement->sequence, sizeof(settlement->sequence));
+    MDB_val data = environment_key(encoded.data, encoded.size_bytes);
+    code = mdb_cursor_put(to->queue, &key, &data, MDB_NOOVERWRITE);
+    if (code != 0) {
+        return code;
+    }
+    batch->copied_bytes += encoded.size_bytes;
+    room_take(batch, &to->queue_leaf_bytes, encoded.size_bytes);
+    batch_count(batch, to, COUNTER_QUEUE_RECORDS, 1);
+    batch_count(batch, to, COUNTER_QUEUE_BYTES, (int64_t)encoded.size_bytes);
+    batch_count(batch, to, COUNTER_REQUEUED, 1);
+    batch_note_largest(batch, encoded.size_bytes);
+    return 0;
+}
+
 /* Puts a dead letter back into a queue (settlement->to_destination), or deletes it. */
 static int settle_dead_letter(struct batch *batch, const struct settlement *settlement)
 {
@@ -195,29 +228,20 @@ static int settle_dead_letter(struct batch *batch, const struct settlement *sett
     if (code != 0) {
         return code;
     }
-    struct dead_letter dead;
-    struct span encoded;
-    if (dead_letter_decode((struct span){data.mv_data, data.mv_size}, &dead, &encoded) != 0) {
-        return MDB_CORRUPTED;
-    }
     int64_t dead_bytes = (int64_t)data.mv_size;
     if (settlement->action == SETTLE_REQUEUE) {
-        struct batch_destination *to;
-        code = batch_touch(batch, settlement->to_destination, &to);
-        if (code == 0) {
-            MDB_val record = environment_key(encoded.data, encoded.size_bytes);
-            code = mdb_cursor_put(to->queue, &key, &record, MDB_NOOVERWRITE);
+        struct dead_letter dead;
+        struct span encoded;
+        if (dead_letter_decode((struct span){data.mv_data, data.mv_size}, &dead, &encoded) != 0) {
+            return MDB_NOTFOUND; /* S8: damaged, so it stays where it is; it can be dropped */
         }
-        if (code != 0) {
-            return code;
-        }
-        batch_count(batch, to, COUNTER_QUEUE_RECORDS, 1);
-        batch_count(batch, to, COUNTER_QUEUE_BYTES, (int64_t)encoded.size_bytes);
-        batch_count(batch, to, COUNTER_REQUEUED, 1);
+        code = settle_put_back(batch, settlement, encoded);
     } else {
         batch_count(batch, part, COUNTER_DROPPED, 1);
     }
-    code = mdb_del(batch->txn, dead_db, &key, NULL);
+    if (code == 0) {
+        code = mdb_del(batch->txn, dead_db, &key, NULL);
+    }
     if (code == 0) {
         batch_count(batch, part, COUNTER_DEAD_RECORDS, -1);
         batch_count(batch, part, COUNTER_DEAD_BYTES, -dead_bytes);
@@ -225,7 +249,7 @@ static int settle_dead_letter(struct batch *batch, const struct settlement *sett
     return code;
 }
 
-/* Deletes a report whose route was run. */
+/* Deletes a report whose route was run, or that nobody can read. */
 static int settle_report_run(struct batch *batch, const struct settlement *settlement)
 {
     MDB_val key = environment_key(&settlement->sequence, sizeof(settlement->sequence));
@@ -234,24 +258,29 @@ static int settle_report_run(struct batch *batch, const struct settlement *settl
     if (code != 0) {
         return code;
     }
-    struct batch_destination *part;
     struct report report;
     struct span encoded;
-    if (report_decode((struct span){data.mv_data, data.mv_size}, &report, &encoded) != 0 ||
-        report.destination < 1 || report.destination > batch->spool->destinations_count) {
-        return MDB_CORRUPTED;
+    struct batch_destination *part = NULL;
+    if (report_decode((struct span){data.mv_data, data.mv_size}, &report, &encoded) == 0 &&
+        report.destination >= 1 && report.destination <= spool_destinations_count(batch->spool)) {
+        code = batch_touch(batch, report.destination, &part);
     }
     int64_t report_bytes = (int64_t)data.mv_size;
-    code = batch_touch(batch, report.destination, &part);
     if (code == 0) {
         code = mdb_del(batch->txn, batch->spool->reports, &key, NULL);
     }
     if (code == 0) {
+        /* A damaged report (part NULL) does not say whose it is: the total alone stays exact. */
         batch_count(batch, part, COUNTER_REPORT_RECORDS, -1);
         batch_count(batch, part, COUNTER_REPORT_BYTES, -report_bytes);
         batch_count(batch, part, COUNTER_REPORTS_RUN, 1);
     }
     return code;
+}
+
+bool batch_is_large(const struct batch *batch)
+{
+    return batch->copied_bytes >= BATCH_BYTES_MAX;
 }
 
 int batch_settle(struct batch *batch, const struct settlement *settlement)
@@ -270,6 +299,10 @@ int batch_settle(struct batch *batch, const struct settlement *settlement)
         code = settle_from_queue(batch, settlement);
         break;
     }
-    /* Not there: an operator was quicker, or it was settled before. */
-    return code == 0 || code == MDB_NOTFOUND ? 0 : batch_fail(batch, code);
+    /* Not there: an operator was quicker, or it was settled before. There already: a requeue to
+     * where the sequence is, which would be a second record of that sequence (S2). */
+    if (code == MDB_NOTFOUND || (code == MDB_KEYEXIST && settlement->action == SETTLE_REQUEUE)) {
+        return 0;
+    }
+    return code == 0 ? 0 : batch_fail(batch, code);
 }
