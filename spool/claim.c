@@ -48,6 +48,10 @@ int claim_open(struct claim *claim, int dir_fd, const char *file, uint64_t limit
     /* What the file has already counts as claimed even when its holes cannot be filled: refusing
      * to open would not give the disk back. */
     uint64_t size_bytes = (uint64_t)status.st_size;
+    if (size_bytes > limit_bytes) {
+        /* S7: deleting needs free pages, and the file may have none. */
+        claim->limit_bytes = size_bytes + CLAIM_STEP_BYTES;
+    }
     if (size_bytes > 0 && claim_fallocate(fd, FALLOC_FL_KEEP_SIZE, size_bytes) == 0) {
         claim->claimed_bytes = size_bytes;
     }
@@ -114,7 +118,9 @@ int claim_lock_file(int dir_fd, const char *file)
         if ((uint64_t)status.st_size > size_bytes) {
             size_bytes = (uint64_t)status.st_size;
         }
-        r = -posix_fallocate(fd, 0, (off_t)size_bytes);
+        do {
+            r = -posix_fallocate(fd, 0, (off_t)size_bytes);
+        } while (r == -EINTR);
         r = claim_is_disk_full_errno(-r) ? CLAIM_E_DISK_FULL : r;
     }
     close(fd);

@@ -14,7 +14,7 @@
 
 struct claim {
     int fd;                         /* of the data file; -1: none */
-    uint64_t limit_bytes;           /* never claims more */
+    uint64_t limit_bytes;           /* the file never becomes larger */
     _Atomic uint64_t claimed_bytes; /* the file's first bytes that have disk behind them */
     atomic_bool is_disk_full;       /* the last try to get more failed for want of disk */
     bool is_possible;               /* the file system can preallocate */
@@ -22,8 +22,10 @@ struct claim {
 
 #define CLAIM_E_DISK_FULL 1
 
-/* Opens the data file (making it if it is missing) and claims what it has. One thread writes the
- * claim; the atomic members may be read by any. 0, CLAIM_E_DISK_FULL, -errno. */
+/* Opens the data file (making it if it is missing) and claims what it has. A file that is larger
+ * than the limit already, since the limit was lowered, may grow by a little, so that it can be
+ * drained. One thread writes the claim; the atomic members may be read by any. 0,
+ * CLAIM_E_DISK_FULL, -errno. */
 SPOOL_MUST_CHECK int claim_open(struct claim *claim, int dir_fd, const char *file,
                                 uint64_t limit_bytes);
 

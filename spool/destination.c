@@ -99,6 +99,7 @@ static int destination_open_locked(struct spool *spool, const char *identity, co
     SPOOL_CLEANUP(spool_free) char *identity_copy = strdup(identity);
     SPOOL_CLEANUP(spool_free) char *address_copy = strdup(address);
     if (identity_copy == NULL || address_copy == NULL) {
+        message_set(message, "%s: out of memory", spool->dir);
         return -ENOMEM;
     }
     id = is_new ? count + 1 : id;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "spool/environment.h"
 
+#include "spool/data_file.h"
 #include "spool/mdb_result.h"
 
 #include <assert.h>
@@ -8,8 +9,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <uuid/uuid.h>
 
 struct destination *environment_destination(struct spool *spool, uint32_t destination)
@@ -123,7 +122,7 @@ static int environment_read_meta(struct spool *spool, MDB_txn *txn, uint32_t *re
     uint32_t format;
     int code = environment_get(txn, spool->meta, "format", &format, sizeof(format));
     if (code != 0) {
-        return code == MDB_NOTFOUND ? MDB_CORRUPTED : code;
+        return code; /* without a format it is another program's "meta" */
     }
     *ret_format = le32toh(format);
     if (*ret_format != SPOOL_FORMAT) {
@@ -168,7 +167,7 @@ static int environment_read_destination(struct destination *destination, MDB_val
     return 0;
 }
 
-/* The ends of a queue: reading them finds what a cut-off file has lost. */
+/* The ends of a database: damage found now, when the spool can be set aside, and not later. */
 static int environment_read_ends(MDB_txn *txn, MDB_dbi db, uint64_t *ret_last)
 {
     MDB_cursor *cursor;
@@ -220,6 +219,10 @@ static int environment_load_destinations(struct spool *spool, MDB_txn *txn)
             code = environment_open_queues(txn, id, 0, &destination->queue, &destination->dead);
         }
         if (code == 0) {
+            code = environment_read_ends(txn, destination->dead, &last);
+        }
+        if (code == 0) {
+            last = 0;
             code = environment_read_ends(txn, destination->queue, &last);
         }
         if (code != 0) {
@@ -261,6 +264,9 @@ static int environment_open_databases(struct spool *spool, MDB_txn *txn, uint32_
         code = environment_create(spool, txn);
     } else if (code == 0) {
         code = mdb_dbi_open(txn, "meta", 0, &spool->meta);
+        if (code == MDB_INCOMPATIBLE) {
+            code = MDB_NOTFOUND; /* a value of that name, in another program's file */
+        }
     }
     if (code == 0) {
         code = environment_read_meta(spool, txn, ret_format);
@@ -276,8 +282,25 @@ static int environment_open_databases(struct spool *spool, MDB_txn *txn, uint32_
     if (code == 0) {
         code = mdb_dbi_open(txn, "reports", flags, &spool->reports);
     }
+    uint64_t ignored;
+    if (code == 0) {
+        code = environment_read_ends(txn, spool->reports, &ignored);
+    }
     if (code == 0) {
         code = environment_load_destinations(spool, txn);
+    }
+    return code;
+}
+
+/* The ends of LMDB's free list, which only a reading transaction shows. */
+static int environment_check_free_list(struct spool *spool)
+{
+    MDB_txn *txn;
+    uint64_t ignored;
+    int code = mdb_txn_begin(spool->env, NULL, MDB_RDONLY, &txn);
+    if (code == 0) {
+        code = environment_read_ends(txn, 0, &ignored);
+        mdb_txn_abort(txn);
     }
     return code;
 }
@@ -322,39 +345,18 @@ static int environment_failure(struct spool *spool, int code, const char *step,
     }
 }
 
-/* Reading a page that the file does not have is a SIGBUS. LMDB may leave the last pages of a
- * transaction unwritten when it freed them again, so a file that is a little short is sound; zeros
- * in their place are never read as a page, and are found damaged if they should have been one. */
-static int environment_fill_up(struct spool *spool)
-{
-    MDB_envinfo info;
-    MDB_stat stat;
-    struct stat status;
-    mdb_env_info(spool->env, &info);
-    mdb_env_stat(spool->env, &stat);
-    uint64_t size_bytes = ((uint64_t)info.me_last_pgno + 1) * stat.ms_psize;
-    if (size_bytes > info.me_mapsize) {
-        return MDB_CORRUPTED;
-    }
-    if (fstat(spool->claim.fd, &status) < 0) {
-        return errno;
-    }
-    if ((uint64_t)status.st_size < size_bytes &&
-        ftruncate(spool->claim.fd, (off_t)size_bytes) < 0) {
-        return errno;
-    }
-    return 0;
-}
-
 static int environment_open_env(struct spool *spool)
 {
-    int code = mdb_env_create(&spool->env);
+    int code = data_file_check(spool->claim.fd);
+    if (code == 0) {
+        code = mdb_env_create(&spool->env);
+    }
     if (code != 0) {
         return code;
     }
     code = mdb_env_set_maxdbs(spool->env, 2 * DESTINATIONS_MAX + 8);
     if (code == 0) {
-        code = mdb_env_set_mapsize(spool->env, (size_t)spool->config.max_bytes);
+        code = mdb_env_set_mapsize(spool->env, (size_t)spool->claim.limit_bytes);
     }
     if (code == 0) {
         /* NOTLS: a reader belongs to a cursor, not to a thread. Never NOMEMINIT, which would let
@@ -369,7 +371,7 @@ static int environment_open_env(struct spool *spool)
         int dead;
         code = mdb_reader_check(spool->env, &dead);
     }
-    return code != 0 ? code : environment_fill_up(spool);
+    return code != 0 ? code : data_file_fill_up(spool->claim.fd, spool->env);
 }
 
 int environment_open(struct spool *spool, struct message *message)
@@ -380,7 +382,10 @@ int environment_open(struct spool *spool, struct message *message)
         return environment_failure(spool, code, "opening LMDB's environment", message);
     }
     MDB_txn *txn;
-    code = mdb_txn_begin(spool->env, NULL, 0, &txn);
+    code = environment_check_free_list(spool);
+    if (code == 0) {
+        code = mdb_txn_begin(spool->env, NULL, 0, &txn);
+    }
     if (code != 0) {
         environment_close(spool);
         return environment_failure(spool, code, "beginning a transaction", message);

@@ -58,7 +58,9 @@ int set_aside(int dir_fd, uint64_t now_wall_ms, char **ret_name)
             return -errno;
         }
     }
-    if (fsync(dir_fd) < 0) {
+    SPOOL_CLEANUP(spool_close_fd)
+    int target_fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (target_fd < 0 || fsync(target_fd) < 0 || fsync(dir_fd) < 0) {
         return -errno;
     }
     *ret_name = SPOOL_TAKE(copy);

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <uuid/uuid.h>
 
@@ -25,7 +26,27 @@ static int spool_check_config(const struct spool_config *config, struct message 
                     config->dir, config->max_bytes, SPOOL_BYTES_MIN, SPOOL_BYTES_MAX);
         return SPOOL_E_REFUSED;
     }
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < SPOOL_BYTES_MIN) {
+        message_set(message,
+                    "%s: this process may not write files above %" PRIu64 " bytes: raise its "
+                    "RLIMIT_FSIZE (ulimit -f)",
+                    config->dir, (uint64_t)limit.rlim_cur);
+        return SPOOL_E_REFUSED;
+    }
     return 0;
+}
+
+/* Beyond the process's limit for files a write is a signal (SIGXFSZ), so it is our limit too. The
+ * map is a whole number of pages. */
+static uint64_t spool_max_bytes(const struct spool_config *config)
+{
+    uint64_t max_bytes = config->max_bytes;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < max_bytes) {
+        max_bytes = limit.rlim_cur;
+    }
+    return max_bytes & ~((uint64_t)sysconf(_SC_PAGESIZE) - 1);
 }
 
 static int spool_open_dir(struct spool *spool, struct message *message)
@@ -36,10 +57,15 @@ static int spool_open_dir(struct spool *spool, struct message *message)
         return errno == ENOSPC ? SPOOL_E_DISK_FULL : SPOOL_E_REFUSED;
     }
     spool->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (spool->dir_fd < 0) {
+    /* Absolute, since LMDB opens by path, and a reopen may come after a chdir(). */
+    char *absolute = spool->dir_fd < 0 ? NULL : realpath(dir, NULL);
+    if (absolute == NULL) {
         message_set(message, "%s: cannot open the spool's folder: %s", dir, strerror(errno));
         return SPOOL_E_REFUSED;
     }
+    free(spool->dir);
+    spool->dir = absolute;
+    dir = absolute;
     if (faccessat(spool->dir_fd, ".", R_OK | W_OK | X_OK, AT_EACCESS) < 0) {
         message_set(message,
                     "%s: cannot write into the spool's folder (%s): give it to user id %ld", dir,
@@ -135,11 +161,21 @@ static int spool_open_environment(struct spool *spool, struct message *message)
     return r;
 }
 
+/* What was read before damage was found, or all of it. */
+static void spool_forget_destinations(struct spool *spool)
+{
+    for (uint32_t i = 1; i <= DESTINATIONS_MAX; i++) {
+        free(SPOOL_TAKE(spool->destinations[i].identity));
+        free(SPOOL_TAKE(spool->destinations[i].address));
+    }
+}
+
 /* Puts a damaged spool aside and starts a new one in its place. */
 static int spool_replace(struct spool *spool, struct message *message)
 {
     SPOOL_CLEANUP(spool_free) char *name = NULL;
     struct message damage = *message;
+    spool_forget_destinations(spool);
     int r = set_aside(spool->dir_fd, spool->config.clock->wall_ms(spool->config.clock), &name);
     if (r < 0) {
         message_set(message, "%.600s; it cannot be set aside: %s", damage.text, strerror(-r));
@@ -147,6 +183,7 @@ static int spool_replace(struct spool *spool, struct message *message)
     }
     if (asprintf(&spool->set_aside_path, "%s/%s", spool->dir, name) < 0) {
         spool->set_aside_path = NULL;
+        message_set(message, "%s: out of memory", spool->dir);
         return -ENOMEM;
     }
     return spool_open_environment(spool, message);
@@ -202,8 +239,7 @@ int spool_open(const struct spool_config *config, struct spool **ret_spool, stru
         return -ENOMEM;
     }
     spool->config = *config;
-    /* The map is a whole number of pages. */
-    spool->config.max_bytes &= ~((uint64_t)sysconf(_SC_PAGESIZE) - 1);
+    spool->config.max_bytes = spool_max_bytes(config);
     spool->dir_fd = -1;
     spool->owner_fd = -1;
     spool->claim.fd = -1;
@@ -230,10 +266,7 @@ void spool_close(struct spool **spool_at)
     }
     environment_close(spool);
     claim_close(&spool->claim);
-    for (uint32_t i = 1; i <= DESTINATIONS_MAX; i++) {
-        free(spool->destinations[i].identity);
-        free(spool->destinations[i].address);
-    }
+    spool_forget_destinations(spool);
     spool_close_fd(&spool->owner_fd);
     spool_close_fd(&spool->dir_fd);
     pthread_mutex_destroy(&spool->destinations_lock);
