@@ -66,7 +66,10 @@ struct sink_ops {
                    struct sink_health *health);
 
     /* Gives back every record that is not on the wire (and with include_inflight those too) as
-     * reports with an error that is a retry. They come from poll(). */
+     * reports with an error whose verdict is "returned". They come from poll(); until the last of
+     * them did, produce() is SINK_E_BUSY, so that nothing overtakes them. Without include_inflight
+     * a record on the wire may still fail, be sent again, and so overtake those given back: who
+     * wants to go on in order with this sink asks for all. */
     void (*purge)(struct sink *sink, bool include_inflight);
 
     /* An fd that is readable when poll() has something, or -1. The sink's own. */

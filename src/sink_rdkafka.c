@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <librdkafka/rdkafka.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -14,7 +13,9 @@
 
 #include "spool/record.h"
 #include "src/address.h"
+#include "src/quiet_thread.h"
 #include "src/rdkafka_conf.h"
+#include "src/rdkafka_purge.h"
 #include "src/redact.h"
 
 /* Log lines and errors taken in one poll: a client that talks faster than we listen must not keep
@@ -38,6 +39,7 @@ struct sink_rdkafka {
     rd_kafka_event_t *delivery; /* delivery reports that did not fit into the last poll */
     int wake_fd;                /* an eventfd that librdkafka writes to when the queue fills */
     bool is_fatal;
+    struct rdkafka_purge purge;
     struct sink_topic *topics;
     struct redact *redact;
     sink_rdkafka_log *log;
@@ -81,6 +83,7 @@ static void sink_rdkafka_free(struct sink_rdkafka **sink)
     if (self == NULL) {
         return;
     }
+    rdkafka_purge_deinit(&self->purge);
     /* The client waits for all that was taken from it. */
     if (self->delivery != NULL) {
         rd_kafka_event_destroy(self->delivery);
@@ -145,9 +148,14 @@ static int produce(struct sink *sink, struct sink_topic *topic, const struct rec
                    const char *spool_id, void *cookie, int *ret_error)
 {
     struct sink_rdkafka *self = self_of(sink);
-    rd_kafka_headers_t *headers = headers_new(record, spool_id);
+    rd_kafka_headers_t *headers;
     rd_kafka_error_t *refusal;
 
+    if (self->purge.is_running) {
+        *ret_error = RD_KAFKA_RESP_ERR__IN_PROGRESS;
+        return SINK_E_BUSY; /* else the purge would tear a hole behind this record */
+    }
+    headers = headers_new(record, spool_id);
     if (headers == NULL) {
         *ret_error = RD_KAFKA_RESP_ERR__INVALID_ARG;
         return SINK_E_REJECTED;
@@ -173,12 +181,7 @@ static int produce(struct sink *sink, struct sink_topic *topic, const struct rec
 
 static void purge(struct sink *sink, bool include_inflight)
 {
-    int flags = RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_NON_BLOCKING;
-
-    if (include_inflight) {
-        flags |= RD_KAFKA_PURGE_F_INFLIGHT;
-    }
-    (void)rd_kafka_purge(self_of(sink)->client, flags);
+    rdkafka_purge_start(&self_of(sink)->purge, include_inflight);
 }
 
 /* --- Reports and health ---------------------------------------------------------------------- */
@@ -288,6 +291,7 @@ static size_t poll_reports(struct sink *sink, struct sink_report *reports, size_
                            struct sink_health *health)
 {
     struct sink_rdkafka *self = self_of(sink);
+    bool is_purged = rdkafka_purge_is_done(&self->purge);
     bool is_drained = false;
     size_t events_count = 0;
     size_t count = 0;
@@ -308,6 +312,8 @@ static size_t poll_reports(struct sink *sink, struct sink_report *reports, size_
     }
     if (!is_drained) {
         (void)eventfd_write(self->wake_fd, 1);
+    } else if (is_purged) {
+        rdkafka_purge_end(&self->purge);
     }
     health->is_fatal = self->is_fatal;
     return count;
@@ -419,36 +425,21 @@ static void *reap(void *argument)
     return NULL;
 }
 
-/* Runs reap() on a thread of its own, which no signal of the process goes to. */
-static int start_reaper(struct sink_rdkafka *self)
-{
-    pthread_t thread;
-    sigset_t all;
-    sigset_t before;
-    int r;
-
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    r = pthread_create(&thread, NULL, reap, self);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (r == 0) {
-        (void)pthread_detach(thread);
-    }
-    return r;
-}
-
 static void close_sink(struct sink *sink)
 {
     struct sink_rdkafka *self = self_of(sink);
+    pthread_t thread;
 
     /* Otherwise the client would first wait for answers to what is in flight. */
-    purge(sink, true);
+    (void)rd_kafka_purge(self->client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
+                                           RD_KAFKA_PURGE_F_NON_BLOCKING);
     (void)pthread_mutex_lock(&closing_lock);
     closing_count++;
     (void)pthread_mutex_unlock(&closing_lock);
-    if (start_reaper(self) != 0) {
-        /* No thread to be had: late is better than never. */
-        (void)reap(self);
+    if (quiet_thread_start(reap, self, &thread) == 0) {
+        (void)pthread_detach(thread);
+    } else {
+        (void)reap(self); /* no thread to be had: waiting is better than leaving it behind */
     }
 }
 
@@ -501,6 +492,8 @@ static int start_client(struct sink_rdkafka *self, struct rd_kafka_conf_s **conf
                                                                              : SINK_E_REJECTED;
     }
     (void)SPOOL_TAKE(*conf);
+    self->purge.client = self->client;
+    self->purge.wake_fd = self->wake_fd;
     self->queue = rd_kafka_queue_get_main(self->client);
     rd_kafka_queue_io_event_enable(self->queue, self->wake_fd, &one, sizeof(one));
     (void)rd_kafka_set_log_queue(self->client, self->queue);
