@@ -15,6 +15,7 @@
 #define AT_FREE_LIST 40 /* a struct MDB_db; its first word is the page size */
 #define AT_MAIN 88      /* a struct MDB_db */
 #define AT_LAST_PAGE 136
+#define AT_TXN 144
 #define META_BYTES 152
 
 #define IN_DB_FLAGS 4
@@ -26,6 +27,9 @@
 #define META_VERSION 1U
 #define DB_DEPTH_MAX 32 /* mdb.c: CURSOR_STACK */
 #define NO_PAGE UINT64_MAX
+
+/* More than the free pages that one transaction can have left unwritten at the end of the file. */
+#define UNWRITTEN_BYTES_MAX (256ULL << 20)
 
 #define PAGE_BYTES_MIN 512U
 #define PAGE_BYTES_MAX 65536U
@@ -70,11 +74,11 @@ static bool data_file_is_refused(const uint8_t *meta)
            data_file_u32(meta + AT_VERSION) != META_VERSION;
 }
 
-static int data_file_check_meta(const uint8_t *meta, uint32_t page_bytes)
+/* Checks the meta page that LMDB will use: the one of the later transaction. */
+static int data_file_check_meta(const uint8_t *meta, uint64_t page_bytes, uint64_t file_bytes)
 {
     uint64_t last_page = data_file_u64(meta + AT_LAST_PAGE);
-    if (data_file_u32(meta + AT_FREE_LIST) != page_bytes || last_page < 1 ||
-        last_page >= INT64_MAX / page_bytes ||
+    if (last_page < 1 || last_page > (file_bytes + UNWRITTEN_BYTES_MAX) / page_bytes ||
         data_file_u16(meta + AT_FREE_LIST + IN_DB_FLAGS) != MDB_INTEGERKEY ||
         !data_file_is_root(meta + AT_FREE_LIST, last_page) ||
         !data_file_is_root(meta + AT_MAIN, last_page)) {
@@ -86,35 +90,37 @@ static int data_file_check_meta(const uint8_t *meta, uint32_t page_bytes)
 
 int data_file_check(int fd)
 {
-    uint8_t meta[META_BYTES];
+    uint8_t metas[2][META_BYTES];
+    struct stat status;
     uint32_t page_bytes = 0;
-    for (off_t i = 0; i < 2; i++) {
-        ssize_t size = pread(fd, meta, sizeof(meta), i * (off_t)page_bytes);
+    if (fstat(fd, &status) < 0) {
+        return errno;
+    }
+    if (status.st_size == 0) {
+        return 0;
+    }
+    for (int i = 0; i < 2; i++) {
+        ssize_t size = pread(fd, metas[i], META_BYTES, i * (off_t)page_bytes);
         if (size < 0) {
             return errno;
-        }
-        if (size == 0 && i == 0) {
-            return 0;
         }
         if (size < META_BYTES) {
             return MDB_CORRUPTED;
         }
-        if (data_file_is_refused(meta)) {
+        if (data_file_is_refused(metas[i])) {
             return 0;
         }
-        if (i == 0) {
-            page_bytes = data_file_u32(meta + AT_FREE_LIST);
-        }
+        page_bytes = data_file_u32(metas[i] + AT_FREE_LIST);
         if (page_bytes < PAGE_BYTES_MIN || page_bytes > PAGE_BYTES_MAX ||
             (page_bytes & (page_bytes - 1)) != 0) {
             return MDB_CORRUPTED;
         }
-        int code = data_file_check_meta(meta, page_bytes);
-        if (code != 0) {
-            return code;
-        }
     }
-    return 0;
+    if (data_file_u32(metas[0] + AT_FREE_LIST) != page_bytes) {
+        return MDB_CORRUPTED;
+    }
+    int later = data_file_u64(metas[1] + AT_TXN) > data_file_u64(metas[0] + AT_TXN) ? 1 : 0;
+    return data_file_check_meta(metas[later], page_bytes, (uint64_t)status.st_size);
 }
 
 /* --- The end of the file ---------------------------------------------------------------------- */

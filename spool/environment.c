@@ -116,7 +116,8 @@ static int environment_get(MDB_txn *txn, MDB_dbi db, const char *key, void *valu
     return 0;
 }
 
-/* Reads format and uuid. LMDB's codes; *ret_format says what was found. */
+/* Reads format and uuid, and whether the rest is there. LMDB's codes; *ret_format says what was
+ * found. */
 static int environment_read_meta(struct spool *spool, MDB_txn *txn, uint32_t *ret_format)
 {
     uint32_t format;
@@ -128,7 +129,14 @@ static int environment_read_meta(struct spool *spool, MDB_txn *txn, uint32_t *re
     if (*ret_format != SPOOL_FORMAT) {
         return 0;
     }
+    uint64_t number;
     code = environment_get(txn, spool->meta, "uuid", spool->uuid, sizeof(spool->uuid));
+    if (code == 0) {
+        code = environment_get(txn, spool->meta, "next_sequence", &number, sizeof(number));
+    }
+    if (code == 0) {
+        code = environment_get(txn, spool->meta, "next_report", &number, sizeof(number));
+    }
     if (code != 0) {
         return code == MDB_NOTFOUND ? MDB_CORRUPTED : code;
     }
@@ -167,8 +175,9 @@ static int environment_read_destination(struct destination *destination, MDB_val
     return 0;
 }
 
-/* The ends of a database: damage found now, when the spool can be set aside, and not later. */
-static int environment_read_ends(MDB_txn *txn, MDB_dbi db, uint64_t *ret_last)
+/* Reads the first and the last entry, so that damage there is found now, when the spool can be set
+ * aside, and not later. The last key is in *last, if there is one and last is not NULL. */
+static int environment_read_ends(MDB_txn *txn, MDB_dbi db, uint64_t *last)
 {
     MDB_cursor *cursor;
     int code = mdb_cursor_open(txn, db, &cursor);
@@ -181,11 +190,12 @@ static int environment_read_ends(MDB_txn *txn, MDB_dbi db, uint64_t *ret_last)
     if (code == 0) {
         code = mdb_cursor_get(cursor, &key, &data, MDB_LAST);
     }
-    if (code == 0 && key.mv_size != sizeof(*ret_last)) {
-        code = MDB_CORRUPTED;
-    }
-    if (code == 0) {
-        memcpy(ret_last, key.mv_data, sizeof(*ret_last));
+    if (code == 0 && last != NULL) {
+        if (key.mv_size == sizeof(*last)) {
+            memcpy(last, key.mv_data, sizeof(*last));
+        } else {
+            code = MDB_CORRUPTED;
+        }
     }
     mdb_cursor_close(cursor);
     return code == MDB_NOTFOUND ? 0 : code;
@@ -219,10 +229,9 @@ static int environment_load_destinations(struct spool *spool, MDB_txn *txn)
             code = environment_open_queues(txn, id, 0, &destination->queue, &destination->dead);
         }
         if (code == 0) {
-            code = environment_read_ends(txn, destination->dead, &last);
+            code = environment_read_ends(txn, destination->dead, NULL);
         }
         if (code == 0) {
-            last = 0;
             code = environment_read_ends(txn, destination->queue, &last);
         }
         if (code != 0) {
@@ -251,7 +260,7 @@ static int environment_is_empty(MDB_txn *txn, bool *ret_is_empty)
         code = mdb_stat(txn, main_db, &stat);
     }
     if (code == 0) {
-        *ret_is_empty = stat.ms_entries == 0;
+        *ret_is_empty = stat.ms_entries == 0 && stat.ms_depth == 0;
     }
     return code;
 }
@@ -282,9 +291,11 @@ static int environment_open_databases(struct spool *spool, MDB_txn *txn, uint32_
     if (code == 0) {
         code = mdb_dbi_open(txn, "reports", flags, &spool->reports);
     }
-    uint64_t ignored;
     if (code == 0) {
-        code = environment_read_ends(txn, spool->reports, &ignored);
+        code = environment_read_ends(txn, spool->counters_db, NULL);
+    }
+    if (code == 0) {
+        code = environment_read_ends(txn, spool->reports, NULL);
     }
     if (code == 0) {
         code = environment_load_destinations(spool, txn);
@@ -296,10 +307,9 @@ static int environment_open_databases(struct spool *spool, MDB_txn *txn, uint32_
 static int environment_check_free_list(struct spool *spool)
 {
     MDB_txn *txn;
-    uint64_t ignored;
     int code = mdb_txn_begin(spool->env, NULL, MDB_RDONLY, &txn);
     if (code == 0) {
-        code = environment_read_ends(txn, 0, &ignored);
+        code = environment_read_ends(txn, 0, NULL);
         mdb_txn_abort(txn);
     }
     return code;
@@ -328,6 +338,7 @@ static int environment_failure(struct spool *spool, int code, const char *step,
                     spool->dir);
         return SPOOL_E_REFUSED;
     case MDB_RESULT_DAMAGED:
+    case MDB_RESULT_EXISTS:
     case MDB_RESULT_PANIC:
         message_set(message, "%s/data.mdb: damaged (%s: %s)", spool->dir, step,
                     mdb_result_text(code));
