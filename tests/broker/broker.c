@@ -219,6 +219,7 @@ static bool finish_record(const struct embedded_broker *broker, struct message *
 static int serve(const struct options *options, struct message *message)
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    client_set(conf, "log_level", "4"); /* not that this client has no brokers: it needs none */
     SPOOL_CLEANUP(client_free) rd_kafka_t *client = client_new(RD_KAFKA_PRODUCER, &conf, message);
     if (client == NULL) {
         return EXIT_FAILED;
