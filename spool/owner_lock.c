@@ -13,7 +13,7 @@ static void owner_lock_read(int fd, char owner[OWNER_TEXT_BYTES])
     owner[size > 0 ? size : 0] = '\0';
     owner[strcspn(owner, "\n")] = '\0';
     if (owner[0] == '\0') {
-        strcpy(owner, "another process");
+        snprintf(owner, OWNER_TEXT_BYTES, "another process");
     }
 }
 
