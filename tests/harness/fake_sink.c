@@ -61,6 +61,7 @@ static void fake_sinks_put(struct fake_sinks *sinks, size_t at, const struct sin
     *answer = (struct fake_report){.at = at, .report = *report};
     answer->report.cookie = record->cookie;
     record->stage = FAKE_ANSWERED;
+    record->error = report->error;
     sinks->unanswered_count--;
     fake_sink_wake(fake_sinks_find(sinks, record->sink_number));
 }

@@ -46,6 +46,7 @@ struct fake_record {
     uint64_t published_wall_ms;
     bool is_on_wire; /* purge() without include_inflight leaves it */
     enum fake_stage stage;
+    int error; /* its answer, once it is answered */
     void *cookie;
 };
 

@@ -10,7 +10,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include <cmocka.h>
@@ -35,23 +34,8 @@ static void flow_connect(struct flow_fixture *flow, size_t at)
     assert_int_equal(forward_add(flow->forward, flow->destinations[at], address), 0);
 }
 
-void flow_start(struct flow_fixture *flow)
+static void flow_start_parts(struct flow_fixture *flow)
 {
-    struct message message;
-    struct spool_config spool_config = {
-        .dir = flow->dir,
-        .owner_name = "test",
-        .max_bytes = FLOW_SPOOL_BYTES,
-        .durability = SPOOL_NOMETASYNC,
-        .may_create = true,
-        .clock = &flow->clock.clock,
-    };
-    struct ring_config ring_config = {.slots_count = 64, .bytes = FLOW_RING_BYTES};
-    assert_int_equal(ring_new(&ring_config, &flow->ring), 0);
-    if (spool_open(&spool_config, &flow->spool, &message) != 0) {
-        fail_msg("%s", message.text);
-    }
-    assert_int_equal(batch_new(flow->spool, &flow->batch), 0);
     struct committer_config committer_config = {
         .spool = flow->spool,
         .ring = flow->ring,
@@ -72,6 +56,26 @@ void flow_start(struct flow_fixture *flow)
     }
 }
 
+void flow_start(struct flow_fixture *flow)
+{
+    struct message message;
+    struct spool_config spool_config = {
+        .dir = flow->dir,
+        .owner_name = "test",
+        .max_bytes = FLOW_SPOOL_BYTES,
+        .durability = SPOOL_NOMETASYNC,
+        .may_create = true,
+        .clock = &flow->clock.clock,
+    };
+    struct ring_config ring_config = {.slots_count = 64, .bytes = FLOW_RING_BYTES};
+    assert_int_equal(ring_new(&ring_config, &flow->ring), 0);
+    if (spool_open(&spool_config, &flow->spool, &message) != 0) {
+        fail_msg("%s", message.text);
+    }
+    assert_int_equal(batch_new(flow->spool, &flow->batch), 0);
+    flow_start_parts(flow);
+}
+
 void flow_stop(struct flow_fixture *flow)
 {
     forward_free(&flow->forward);
@@ -79,6 +83,13 @@ void flow_stop(struct flow_fixture *flow)
     batch_free(&flow->batch);
     spool_close(&flow->spool);
     ring_free(&flow->ring);
+}
+
+void flow_forget(struct flow_fixture *flow)
+{
+    forward_free(&flow->forward);
+    committer_free(&flow->committer);
+    flow_start_parts(flow);
 }
 
 void flow_restart(struct flow_fixture *flow)
@@ -260,19 +271,60 @@ size_t flow_dead(struct flow_fixture *flow, uint32_t destination, uint64_t *sequ
     return count;
 }
 
-void flow_damage(struct flow_fixture *flow, const void *bytes, size_t size_bytes, size_t at)
+/* The place in the spool's file of a byte that a cursor shows. */
+static off_t flow_place(const struct flow_fixture *flow, const void *byte)
+{
+    char line[512];
+    off_t place = -1;
+    FILE *maps = fopen("/proc/self/maps", "re");
+    assert_non_null(maps);
+    while (place < 0 && fgets(line, sizeof(line), maps) != NULL) {
+        unsigned long long begin;
+        unsigned long long end;
+        unsigned long long offset;
+        unsigned long long wanted = (uintptr_t)byte;
+        if (strstr(line, flow->dir) != NULL &&
+            sscanf(line, "%llx-%llx %*s %llx", &begin, &end, &offset) == 3 && wanted >= begin &&
+            wanted < end) {
+            place = (off_t)(wanted - begin + offset);
+        }
+    }
+    fclose(maps);
+    return place;
+}
+
+/* Changes a byte of the entry that the cursor finds first, and ends the cursor. */
+static void flow_damage(struct flow_fixture *flow, struct cursor *cursor, uint64_t wanted,
+                        size_t at)
 {
     char path[128];
-    struct stat status;
+    uint64_t number;
+    struct span stored;
+    assert_int_equal(cursor_next(cursor, &number, &stored), 0);
+    assert_int_equal(number, wanted);
+    assert_true(at < stored.size_bytes);
+    const uint8_t *byte = (const uint8_t *)stored.data + at;
+    uint8_t damaged = *byte ^ 0x55;
+    off_t place = flow_place(flow, byte);
+    cursor_end(cursor);
     snprintf(path, sizeof(path), "%s/data.mdb", flow->dir);
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    assert_true(fd >= 0 && fstat(fd, &status) == 0);
-    size_t file_bytes = (size_t)status.st_size;
-    uint8_t *file = mmap(NULL, file_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    assert_true(file != MAP_FAILED);
-    uint8_t *found = memmem(file, file_bytes, bytes, size_bytes);
-    assert_non_null(found);
-    found[at] ^= 0x55;
-    munmap(file, file_bytes);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_true(fd >= 0 && place >= 0);
+    assert_int_equal(pwrite(fd, &damaged, 1, place), 1);
     close(fd);
+}
+
+void flow_damage_record(struct flow_fixture *flow, uint32_t destination, uint64_t sequence,
+                        size_t at)
+{
+    struct cursor cursor;
+    assert_int_equal(cursor_begin_queue(&cursor, flow->spool, destination, sequence), 0);
+    flow_damage(flow, &cursor, sequence, at);
+}
+
+void flow_damage_report(struct flow_fixture *flow, uint64_t number, size_t at)
+{
+    struct cursor cursor;
+    assert_int_equal(cursor_begin_reports(&cursor, flow->spool, number), 0);
+    flow_damage(flow, &cursor, number, at);
 }

@@ -48,6 +48,9 @@ void flow_restart(struct flow_fixture *flow);
 void flow_stop(struct flow_fixture *flow);
 void flow_start(struct flow_fixture *flow);
 
+/* The same, quicker, with the spool left open: all that is only in memory is gone. */
+void flow_forget(struct flow_fixture *flow);
+
 /* Appends a record. Returns its sequence. */
 uint64_t flow_append_record(struct flow_fixture *flow, uint32_t destination,
                             const struct record *record);
@@ -75,7 +78,9 @@ struct forward_status flow_status(struct flow_fixture *flow, uint32_t destinatio
 size_t flow_dead(struct flow_fixture *flow, uint32_t destination, uint64_t *sequences,
                  struct dead_letter *heads, size_t max);
 
-/* Changes a byte in the spool's file where these bytes are first found: damage. */
-void flow_damage(struct flow_fixture *flow, const void *bytes, size_t size_bytes, size_t at);
+/* Changes a byte of a waiting record, or of a report, as it is stored: damage. */
+void flow_damage_record(struct flow_fixture *flow, uint32_t destination, uint64_t sequence,
+                        size_t at);
+void flow_damage_report(struct flow_fixture *flow, uint64_t number, size_t at);
 
 #endif

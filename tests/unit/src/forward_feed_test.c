@@ -222,7 +222,7 @@ static void feed_moves_a_damaged_record_aside_and_goes_on(void **state)
     struct record record = {.published_wall_ms = 1, .payload = {"precious cargo", 14}};
     uint64_t damaged = flow_append_record(flow, destination, &record);
     uint64_t last = flow_append(flow, destination);
-    flow_damage(flow, "precious cargo", 14, 3);
+    flow_damage_record(flow, destination, damaged, 40);
     flow_run(flow);
     assert_int_equal(flow->sinks.records_count, 2);
     assert_int_equal(flow->sinks.records[0].sequence, first);
