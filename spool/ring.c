@@ -172,6 +172,9 @@ static int reserve(struct ring *ring, struct request *request)
             return RING_E_TIMEOUT;
         }
         if (is_waiting) {
+            /* Who made an entry ready may have died before the bell, and that entry be the one
+             * that all the room waits for. */
+            ring_bell(ring);
             is_late = !futex_wait_until(&control->room, room, request->deadline_ns);
         }
     }

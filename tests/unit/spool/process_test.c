@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,6 +31,7 @@ static struct child start_child(void (*body)(void))
     struct child child = {.pid = fork(), .pipe_fd = fds[0]};
     assert_true(child.pid >= 0);
     if (child.pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* also when the test fails half-way */
         struct process self = process_self();
         if (write(fds[1], &self, sizeof(self)) != (ssize_t)sizeof(self)) {
             _exit(1);

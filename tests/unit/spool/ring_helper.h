@@ -9,15 +9,29 @@
 #include "spool/record.h"
 #include "spool/ring_internal.h"
 
+#include <poll.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #define PAYLOAD_BYTES_MIN 24 /* an entry with this payload has 128 bytes */
 #define PAYLOAD_BYTES_MAX 2048
 #define LONG_MS 60000U /* long enough for the slowest machine; never waited for */
+
+/* Forks a child that dies with its parent, also when a test fails half-way. */
+static inline pid_t fork_child(void)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    }
+    return pid;
+}
 
 struct stamp {
     uint64_t publisher;
@@ -63,6 +77,12 @@ static inline struct stamp check_entry(const struct ring_entry *entry)
         assert_int_equal(payload[i], stamp_byte(stamp, i));
     }
     return stamp;
+}
+
+static inline bool is_readable(int fd)
+{
+    struct pollfd waits = {.fd = fd, .events = POLLIN};
+    return poll(&waits, 1, 0) == 1;
 }
 
 static inline struct ring *make_ring(uint32_t slots_count, size_t bytes, bool has_fds)
