@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define PUBLISHERS_COUNT 4
-#define SUBMITS_COUNT 4000
+#define SUBMITS_COUNT 2000
 #define OUTSTANDING_COUNT 16
 
 /* How a publisher learns what became of its records. */
