@@ -2,13 +2,13 @@
 #include "src/pipeline.h"
 
 #include "spool/limits.h"
+#include "src/quiet_thread.h"
 #include "src/report.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -96,15 +96,16 @@ static void *pipeline_run_committer(void *context)
     struct clock *clock = pipeline->config.clock;
     uint64_t sweep_at_ms = 0;
     while (!atomic_load(&pipeline->stops_committer)) {
-        while (committer_step(pipeline->committer, false) > 0) {
-        }
+        bool was_busy = committer_step(pipeline->committer, false) > 0;
         uint64_t now_ms = clock->monotonic_ms(clock);
         if (now_ms >= sweep_at_ms) {
             ring_sweep(pipeline->config.ring);
             pipeline_tell_trouble(pipeline);
             sweep_at_ms = now_ms + PIPELINE_SWEEP_MS;
         }
-        committer_wait(pipeline->committer, sweep_at_ms - now_ms);
+        if (!was_busy) {
+            committer_wait(pipeline->committer, sweep_at_ms - now_ms);
+        }
     }
     /* The last settlements: what is not committed now is delivered again after the next start. */
     while (committer_step(pipeline->committer, true) > 0) {
@@ -206,26 +207,14 @@ int pipeline_add(struct pipeline *pipeline, const struct address *address,
     return 0;
 }
 
-/* A thread that gets no signals: they are the host's. */
-static int pipeline_start_thread(pthread_t *thread, void *(*run)(void *), struct pipeline *pipeline)
-{
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int r = pthread_create(thread, NULL, run, pipeline);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return -r;
-}
-
 int pipeline_start(struct pipeline *pipeline)
 {
     assert(!pipeline->is_running);
-    int r = pipeline_start_thread(&pipeline->committer_thread, pipeline_run_committer, pipeline);
+    int r = quiet_thread_start(pipeline_run_committer, pipeline, &pipeline->committer_thread);
     if (r != 0) {
         return r;
     }
-    r = pipeline_start_thread(&pipeline->forwarder_thread, pipeline_run_forwarder, pipeline);
+    r = quiet_thread_start(pipeline_run_forwarder, pipeline, &pipeline->forwarder_thread);
     if (r != 0) {
         atomic_store(&pipeline->stops_committer, true);
         ring_bell(pipeline->config.ring);
