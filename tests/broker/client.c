@@ -115,6 +115,13 @@ uint64_t client_now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+void client_sleep_us(long sleep_us)
+{
+    struct timespec length = {sleep_us / 1000000, sleep_us % 1000000 * 1000};
+
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &length, NULL);
+}
+
 void client_conf_free(rd_kafka_conf_t **conf)
 {
     if (*conf != NULL) {

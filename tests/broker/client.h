@@ -40,6 +40,8 @@ size_t client_read(rd_kafka_queue_t *queue, int wait_ms, rd_kafka_message_t **re
 /* Milliseconds of a clock that only goes forward. */
 uint64_t client_now_ms(void);
 
+void client_sleep_us(long sleep_us);
+
 void client_conf_free(rd_kafka_conf_t **conf);
 void client_free(rd_kafka_t **client);
 void client_queue_free(rd_kafka_queue_t **queue);

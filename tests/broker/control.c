@@ -51,7 +51,7 @@ static int open_listener(const char *path, struct message *message)
                     sizeof(address.sun_path) - 1);
         return -1;
     }
-    strcpy(address.sun_path, path);
+    memcpy(address.sun_path, path, strlen(path) + 1);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
         listen(fd, CHANNELS_MAX) < 0) {

@@ -9,7 +9,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define BATCH_RECORDS 4096
 #define IDLE_WAIT_MS 5
@@ -292,7 +291,7 @@ bool recorder_sync(struct recorder *recorder, uint64_t *ret_records_count, struc
                         SYNC_WAIT_MS / 1000);
             return false;
         }
-        usleep(1000);
+        client_sleep_us(1000);
     }
     if (atomic_load(&recorder->has_failed)) {
         *message = recorder->failure;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/broker/socket_hooks.h"
 
+#include "tests/broker/client.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -10,9 +12,6 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-/* librdkafka must find our function before the C library's. */
-#define REPLACES_LIBC __attribute__((visibility("default")))
 
 #define FDS_MAX 4096
 #define PRODUCE_REQUEST 0
@@ -50,6 +49,16 @@ static struct {
     atomic_uint_fast64_t received_bytes;
     atomic_uint_fast64_t released_bytes;
 } hooks;
+
+/* Under these names librdkafka finds our functions before the C library's. */
+#define IN_PLACE_OF(name) __asm__(name) __attribute__((visibility("default")))
+
+int replaced_bind(int fd, const struct sockaddr *address, socklen_t address_size)
+    IN_PLACE_OF("bind");
+int replaced_accept(int fd, struct sockaddr *address, socklen_t *address_size)
+    IN_PLACE_OF("accept");
+int replaced_poll(struct pollfd *fds, nfds_t fds_count, int timeout_ms) IN_PLACE_OF("poll");
+ssize_t replaced_recvmsg(int fd, struct msghdr *message, int flags) IN_PLACE_OF("recvmsg");
 
 static struct accepted accepted[FDS_MAX];
 static _Thread_local bool is_cluster_thread;
@@ -121,8 +130,7 @@ int hooks_connect_privately(int fd, const struct sockaddr *address, int address_
     return 0;
 }
 
-/* In place of the C library's. */
-REPLACES_LIBC int bind(int fd, const struct sockaddr *address, socklen_t address_size)
+int replaced_bind(int fd, const struct sockaddr *address, socklen_t address_size)
 {
     struct sockaddr_in fixed;
 
@@ -142,7 +150,7 @@ REPLACES_LIBC int bind(int fd, const struct sockaddr *address, socklen_t address
 
 static int broker_of_listener(int fd)
 {
-    struct sockaddr_in name;
+    struct sockaddr_in name = {.sin_port = 0};
     socklen_t name_size = sizeof(name);
 
     if (getsockname(fd, (struct sockaddr *)&name, &name_size) == 0) {
@@ -155,8 +163,8 @@ static int broker_of_listener(int fd)
     return -1;
 }
 
-/* In place of the C library's. Only the mock cluster's thread calls it. */
-REPLACES_LIBC int accept(int fd, struct sockaddr *address, socklen_t *address_size)
+/* Only the mock cluster's thread calls it. */
+int replaced_accept(int fd, struct sockaddr *address, socklen_t *address_size)
 {
     int new_fd = (int)syscall(SYS_accept4, fd, address, address_size, SOCK_CLOEXEC);
 
@@ -204,9 +212,9 @@ static bool is_hung(int fd)
            atomic_load(&hooks.brokers[accepted[fd].broker].is_hung);
 }
 
-/* In place of the C library's. Leaves hung connections out, so that they cost the other brokers
+/* Leaves hung connections out, so that they cost the other brokers
  * nothing. */
-REPLACES_LIBC int poll(struct pollfd *fds, nfds_t fds_count, int timeout_ms)
+int replaced_poll(struct pollfd *fds, nfds_t fds_count, int timeout_ms)
 {
     bool has_hung = false;
 
@@ -244,8 +252,8 @@ static bool is_beyond_gate(const struct msghdr *message)
     return unread_bytes > 0 && unread_bytes + wanted_bytes > GATE_BYTES;
 }
 
-/* In place of the C library's: called by the mock cluster's thread and by client threads. */
-REPLACES_LIBC ssize_t recvmsg(int fd, struct msghdr *message, int flags)
+/* Called by the mock cluster's thread and by client threads. */
+ssize_t replaced_recvmsg(int fd, struct msghdr *message, int flags)
 {
     if (!is_cluster_thread || fd < 0 || fd >= FDS_MAX || !accepted[fd].is_held) {
         return syscall(SYS_recvmsg, fd, message, flags);
@@ -258,7 +266,7 @@ REPLACES_LIBC ssize_t recvmsg(int fd, struct msghdr *message, int flags)
         return -1;
     }
     if (is_beyond_gate(message)) {
-        usleep(GATE_WAIT_US);
+        client_sleep_us(GATE_WAIT_US);
         errno = EAGAIN;
         return -1;
     }

@@ -209,8 +209,10 @@ class KafkaCluster:
             "transaction.state.log.replication.factor": replicas,
             "transaction.state.log.num.partitions": 1,
             # A dead node is noticed after this, instead of after 9 seconds.
-            "broker.session.timeout.ms": 4000,
-            "broker.heartbeat.interval.ms": 1000,
+            "broker.session.timeout.ms": 3000,
+            "broker.heartbeat.interval.ms": 500,
+            # A node that hangs while it starts goes on afterwards, instead of ending.
+            "initial.broker.registration.timeout.ms": 600000,
             # Small: what is tested runs beside it. The buffer would take 128 MB of the heap.
             "num.network.threads": 2,
             "num.io.threads": 2,
