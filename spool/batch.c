@@ -152,6 +152,7 @@ int batch_touch(struct batch *batch, uint32_t destination, struct batch_destinat
         part->queue_leaf_bytes = 0;
         part->dead_leaf_bytes = 0;
         batch->touched[batch->touched_count++] = destination;
+        room_take_destination(batch);
     }
     *ret_part = part;
     return 0;

@@ -39,8 +39,9 @@ SPOOL_MUST_CHECK int batch_append(struct batch *batch, uint32_t destination, str
  * 0, BATCH_E_NO_SPACE, BATCH_E_LATCHED, -errno. */
 SPOOL_MUST_CHECK int batch_settle(struct batch *batch, const struct settlement *settlement);
 
-/* Whether settlements have copied (to dead letters, reports, queues) as much as one batch may: the
- * rest must wait for the next one. */
+/* Whether the batch should take no further settlements: they have copied as much as one batch may
+ * (to dead letters, reports, queues), or what is left of the pages belongs to the next commit.
+ * False for a batch without any. */
 SPOOL_MUST_CHECK bool batch_is_large(const struct batch *batch);
 
 /* Commits, as durably as the spool was opened for. 0, BATCH_E_NO_SPACE (nothing changed),

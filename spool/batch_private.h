@@ -27,9 +27,12 @@ struct batch {
     bool is_changed;       /* there is something to commit */
     uint64_t copied_bytes; /* by settlements, to dead letters and reports */
 
-    uint64_t used_pages;         /* that hold something, when the batch began */
-    uint64_t room_pages;         /* that appends may still take */
-    uint64_t held_pages;         /* free, but only from the next commit on */
+    uint64_t used_pages;     /* that hold something, when the batch began */
+    uint64_t room_pages;     /* that appends may still take */
+    uint64_t settle_pages;   /* that settlements may still take */
+    uint64_t held_pages;     /* free, but only from the next commit on */
+    uintptr_t settled_frame; /* the page in memory that was last settled on */
+    size_t settled_count;
     uint64_t reports_leaf_bytes; /* estimated: left on the last leaf of the reports */
     uint32_t page_bytes;
     bool is_limit_disk; /* it is the disk that sets the limit */
@@ -64,7 +67,13 @@ SPOOL_MUST_CHECK uint64_t room_reserve_pages(const struct spool *spool, uint32_t
 SPOOL_MUST_CHECK int room_measure(struct batch *batch, uint64_t appends_bytes,
                                   uint64_t appends_count);
 
-/* Whether appends lack pages that an empty commit would give them. */
+/* Takes the pages that a destination costs the batch, whatever is done to it. */
+void room_take_destination(struct batch *batch);
+
+/* Notes that a settlement changes the page at that place in memory. */
+void room_take_settled(struct batch *batch, const void *place);
+
+/* Whether the batch lacks pages that an empty commit would give them. */
 SPOOL_MUST_CHECK bool room_wants_turn(const struct batch *batch);
 
 /* Pages that a value takes at the end of a database whose last leaf has so many bytes left. */

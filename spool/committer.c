@@ -22,10 +22,10 @@
 #define REOPEN_INTERVAL_MS 1000
 #define RETRY_INTERVAL_MS 100
 
-/* Without room: how often the largest records are left out, and how many settlements are tried
- * around one that does not fit. */
+/* Without room: how often the largest records are left out, and how many settlements that do not
+ * fit are passed. */
 #define LEAVE_OUT_TRIES 4
-#define SETTLE_AROUND_MAX 256
+#define SETTLE_PASSED_MAX 64
 
 struct committer {
     struct committer_config config;
@@ -313,40 +313,56 @@ static void committer_leave_out_large(struct committer *committer, struct commit
     }
 }
 
+/* Commits settlements from the at-th on: fewer and fewer of them as long as there is no space,
+ * since even one delete copies a path of pages before it frees any (S7). Returns how many; on 0
+ * *ret_result is why not. */
+static size_t committer_settle_from(struct committer *committer, size_t at, size_t count,
+                                    int *ret_result)
+{
+    for (size_t n = count; n > 0; n /= 2) {
+        struct committer_try try = {.settlements_at = at, .settlements_count = n};
+        *ret_result = committer_commit(committer, &try);
+        if (*ret_result == 0) {
+            return try.settled_done;
+        }
+        if (*ret_result != BATCH_E_NO_SPACE) {
+            return 0;
+        }
+    }
+    return 0;
+}
+
 /* The first settlement does not fit even alone: a large record on its way to the dead letters or
  * into a report. Those behind it go first, they make room; they stay in the queue, marked, since
  * committer_settled() counts in order. */
 static void committer_settle_around(struct committer *committer, size_t count)
 {
-    struct committer_try try = {.settlements_count = 1};
-    for (size_t i = 1; i < count && i < SETTLE_AROUND_MAX; i++) {
-        size_t at = (committer->settlements_first + i) % SETTLEMENTS_MAX;
-        try.settlements_at = i;
-        if (committer->settlements[at].action != SETTLE_ACTION_COUNT &&
-            committer_commit(committer, &try) == 0) {
-            committer->settlements[at].action = SETTLE_ACTION_COUNT;
-        }
-        if (try.result != 0 && try.result != BATCH_E_NO_SPACE) {
+    size_t passed_count = 1;
+    size_t at = 1;
+    int result = 0;
+    while (at < count && passed_count < SETTLE_PASSED_MAX) {
+        size_t done = committer_settle_from(committer, at, count - at, &result);
+        if (done == 0 && result != BATCH_E_NO_SPACE) {
             return;
         }
+        for (size_t i = at; i < at + done; i++) {
+            size_t place = (committer->settlements_first + i) % SETTLEMENTS_MAX;
+            committer->settlements[place].action = SETTLE_ACTION_COUNT;
+        }
+        passed_count += done == 0;
+        at += done == 0 ? 1 : done;
     }
 }
 
-/* S7: settlements alone, in smaller and smaller batches, since even one delete copies a path of
- * pages before it frees any. Returns how many were committed. */
-static size_t committer_settle_smaller(struct committer *committer, size_t count)
+/* Settlements alone. Returns how many were committed. */
+static size_t committer_settle_alone(struct committer *committer, size_t count)
 {
-    for (size_t n = count; n > 0; n /= 2) {
-        struct committer_try try = {.settlements_count = n};
-        if (committer_commit(committer, &try) == 0) {
-            return try.settled_done;
-        }
-        if (try.result != BATCH_E_NO_SPACE) {
-            return 0;
-        }
+    int result = 0;
+    size_t done = committer_settle_from(committer, 0, count, &result);
+    if (done == 0 && result == BATCH_E_NO_SPACE) {
+        committer_settle_around(committer, count);
     }
-    committer_settle_around(committer, count);
-    return 0;
+    return done;
 }
 
 /* The commit of all that waits found no space: part by part. Returns how many settlements were
@@ -357,7 +373,7 @@ static size_t committer_without_room(struct committer *committer, struct committ
     if (try->result != BATCH_E_NO_SPACE) {
         return try->result == 0 ? try->settled_done : 0;
     }
-    size_t settled_count = committer_settle_smaller(committer, try->settlements_count);
+    size_t settled_count = committer_settle_alone(committer, try->settlements_count);
     if (try->settlements_count > 0 && try->entries_count > 0) {
         try->settlements_count = 0;
         try->too_large_bytes = SIZE_MAX;

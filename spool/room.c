@@ -27,6 +27,11 @@ uint64_t room_reserve_pages(const struct spool *spool, uint32_t page_bytes)
     return pages < ROOM_RESERVE_PAGES_MAX ? pages : ROOM_RESERVE_PAGES_MAX;
 }
 
+/* S7: settlements leave these to the next commit. LMDB uses what a commit freed only after one
+ * more: a batch that takes the last page is followed by none, for ever. */
+#define ROOM_FLOOR_PAGES 32
+#define ROOM_DESTINATION_PAGES 4 /* the path to a queue's leaf, and the counters' */
+
 /* --- What one value takes --------------------------------------------------------------------- */
 
 /* The pages of its own that LMDB gives to a value above half a page (mdb.c: me_nodemax); 0 for a
@@ -57,15 +62,44 @@ uint64_t room_needed_pages(const struct batch *batch, uint64_t leaf_left_bytes, 
     return leaf_pages + room_overflow_pages(batch, size_bytes);
 }
 
+static void room_subtract(uint64_t *pages, uint64_t taken)
+{
+    *pages -= taken < *pages ? taken : *pages;
+}
+
 void room_take(struct batch *batch, uint64_t *leaf_left_bytes, uint64_t size_bytes)
 {
     uint64_t pages = room_needed_pages(batch, *leaf_left_bytes, size_bytes);
     uint64_t leaf_bytes = room_leaf_bytes(batch, size_bytes);
-    batch->room_pages -= pages < batch->room_pages ? pages : batch->room_pages;
+    room_subtract(&batch->room_pages, pages);
+    room_subtract(&batch->settle_pages, pages);
     if (leaf_bytes > *leaf_left_bytes) {
         *leaf_left_bytes = batch->page_bytes - ROOM_PAGE_HEAD_BYTES;
     }
     *leaf_left_bytes -= leaf_bytes;
+}
+
+void room_take_destination(struct batch *batch)
+{
+    room_subtract(&batch->settle_pages, ROOM_DESTINATION_PAGES);
+}
+
+void room_take_settled(struct batch *batch, const void *place)
+{
+    /* A leaf is copied when it is first changed. Of neighbours on a leaf the first has another
+     * place than the rest (the copy), so this counts up to two pages for one, and never none. */
+    uintptr_t frame = (uintptr_t)place / batch->page_bytes;
+    if (frame != batch->settled_frame) {
+        batch->settled_frame = frame;
+        room_subtract(&batch->settle_pages, 1);
+    }
+    batch->settled_count++;
+}
+
+bool batch_is_large(const struct batch *batch)
+{
+    return batch->copied_bytes >= BATCH_BYTES_MAX ||
+           (batch->settled_count > 0 && batch->settle_pages == 0);
 }
 
 bool room_is_enough(const struct batch *batch, uint64_t leaf_left_bytes, uint64_t size_bytes)
@@ -138,7 +172,7 @@ static int room_count_free(struct batch *batch, uint64_t enough, uint64_t *usabl
 bool room_wants_turn(const struct batch *batch)
 {
     /* Each commit leaves a few such pages; only many are worth two flushes. */
-    return batch->held_pages > ROOM_RESERVE_PAGES_MIN / 2;
+    return batch->held_pages > ROOM_FLOOR_PAGES;
 }
 
 int room_measure(struct batch *batch, uint64_t appends_bytes, uint64_t appends_count)
@@ -146,6 +180,8 @@ int room_measure(struct batch *batch, uint64_t appends_bytes, uint64_t appends_c
     struct spool *spool = batch->spool;
     uint64_t page_bytes = batch->page_bytes;
     batch->held_pages = 0;
+    batch->settled_count = 0;
+    batch->settled_frame = 0;
     uint64_t reserve = room_reserve_pages(spool, batch->page_bytes);
     /* At most three pages a record beside its own bytes: its leaf, its head, its last page. */
     uint64_t wanted = reserve + 3 * appends_count + appends_bytes / page_bytes;
@@ -168,12 +204,13 @@ int room_measure(struct batch *batch, uint64_t appends_bytes, uint64_t appends_c
     uint64_t room = limit_pages > batch->used_pages ? limit_pages - batch->used_pages : 0;
     uint64_t usable = map_pages > file_pages ? map_pages - file_pages : 0;
     wanted += batch->all.values[COUNTER_LARGEST_BYTES] / page_bytes + 2;
-    if (appends_count > 0 && room > reserve && usable < wanted) {
+    if (usable < wanted) {
         int code = room_count_free(batch, wanted, &usable);
         if (code != 0) {
             return code;
         }
     }
+    batch->settle_pages = usable > ROOM_FLOOR_PAGES ? usable - ROOM_FLOOR_PAGES : 0;
     room = usable < room ? usable : room;
     batch->room_pages = room > reserve ? room - reserve : 0;
     return 0;

@@ -133,6 +133,7 @@ static void settle_count(struct batch *batch, struct batch_destination *part,
 static int settle_current(struct batch *batch, struct batch_destination *part,
                           const struct settlement *settlement, struct span encoded)
 {
+    room_take_settled(batch, encoded.data);
     enum settle_action action = settlement->action;
     bool goes_dead = action == SETTLE_DEAD || action == SETTLE_CORRUPT || action == SETTLE_EXPIRED;
     int code = 0;
@@ -229,6 +230,7 @@ static int settle_dead_letter(struct batch *batch, const struct settlement *sett
         return code;
     }
     int64_t dead_bytes = (int64_t)data.mv_size;
+    room_take_settled(batch, data.mv_data);
     if (settlement->action == SETTLE_REQUEUE) {
         struct dead_letter dead;
         struct span encoded;
@@ -258,6 +260,7 @@ static int settle_report_run(struct batch *batch, const struct settlement *settl
     if (code != 0) {
         return code;
     }
+    room_take_settled(batch, data.mv_data);
     struct report report;
     struct span encoded;
     struct batch_destination *part = NULL;
@@ -276,11 +279,6 @@ static int settle_report_run(struct batch *batch, const struct settlement *settl
         batch_count(batch, part, COUNTER_REPORTS_RUN, 1);
     }
     return code;
-}
-
-bool batch_is_large(const struct batch *batch)
-{
-    return batch->copied_bytes >= BATCH_BYTES_MAX;
 }
 
 int batch_settle(struct batch *batch, const struct settlement *settlement)
