@@ -19,13 +19,21 @@ static bool claim_is_disk_full_errno(int error)
     return error == ENOSPC || error == EDQUOT || error == EFBIG;
 }
 
-static int claim_fallocate(int fd, int mode, uint64_t size_bytes)
+/* Claims what is missing up to end_bytes. Not from the file's beginning: some file systems look at
+ * every page that is already there. */
+static int claim_fill(struct claim *claim, uint64_t end_bytes)
 {
     int r;
     do {
-        r = fallocate(fd, mode, 0, (off_t)size_bytes);
+        r = fallocate(claim->fd, FALLOC_FL_KEEP_SIZE, (off_t)claim->filled_bytes,
+                      (off_t)(end_bytes - claim->filled_bytes));
     } while (r < 0 && errno == EINTR);
-    return r < 0 ? -errno : 0;
+    if (r < 0) {
+        return -errno;
+    }
+    claim->filled_bytes = end_bytes;
+    claim->claimed_bytes = end_bytes;
+    return 0;
 }
 
 int claim_open(struct claim *claim, int dir_fd, const char *file, uint64_t limit_bytes)
@@ -43,6 +51,7 @@ int claim_open(struct claim *claim, int dir_fd, const char *file, uint64_t limit
     claim->fd = fd;
     claim->limit_bytes = limit_bytes;
     claim->claimed_bytes = 0;
+    claim->filled_bytes = 0;
     claim->is_disk_full = false;
     claim->is_possible = true;
     /* What the file has already counts as claimed even when its holes cannot be filled: refusing
@@ -52,8 +61,8 @@ int claim_open(struct claim *claim, int dir_fd, const char *file, uint64_t limit
         /* S7: deleting needs free pages, and the file may have none. */
         claim->limit_bytes = size_bytes + CLAIM_STEP_BYTES;
     }
-    if (size_bytes > 0 && claim_fallocate(fd, FALLOC_FL_KEEP_SIZE, size_bytes) == 0) {
-        claim->claimed_bytes = size_bytes;
+    if (size_bytes > 0) {
+        (void)!claim_fill(claim, size_bytes);
     }
     uint64_t blocks_bytes = (uint64_t)status.st_blocks * 512;
     if (blocks_bytes > claim->claimed_bytes) {
@@ -84,9 +93,8 @@ int claim_up_to(struct claim *claim, uint64_t end_bytes)
         if (target > claim->limit_bytes) {
             target = claim->limit_bytes;
         }
-        int r = claim_fallocate(claim->fd, FALLOC_FL_KEEP_SIZE, target);
+        int r = claim_fill(claim, target);
         if (r == 0) {
-            claim->claimed_bytes = target;
             claim->is_disk_full = false;
             return 0;
         }

@@ -16,6 +16,7 @@ struct claim {
     int fd;                         /* of the data file; -1: none */
     uint64_t limit_bytes;           /* the file never becomes larger */
     _Atomic uint64_t claimed_bytes; /* the file's first bytes that have disk behind them */
+    uint64_t filled_bytes;          /* the first of these that need not be claimed again */
     atomic_bool is_disk_full;       /* the last try to get more failed for want of disk */
     bool is_possible;               /* the file system can preallocate */
 };
