@@ -285,9 +285,7 @@ static void committer_refuse(struct committer *committer, const struct committer
 
 static void committer_answer(struct committer *committer, size_t entries_count)
 {
-    for (size_t i = 0; i < entries_count; i++) {
-        ring_answer(committer->config.ring, &committer->entries[i], &committer->outcomes[i]);
-    }
+    ring_answer(committer->config.ring, committer->entries, committer->outcomes, entries_count);
     pthread_mutex_lock(&committer->statistics_lock);
     for (size_t i = 0; i < entries_count; i++) {
         committer->statistics.outcomes[committer->outcomes[i].result]++;

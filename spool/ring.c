@@ -253,10 +253,16 @@ int ring_wait(struct ring *ring, struct ring_ticket ticket, uint64_t timeout_ms,
               struct ring_outcome *ret_outcome)
 {
     struct ring_slot *slot = &ring->slots[ticket.slot];
+    /* Who has many under way finds most of them answered already: marked as a sleeper, the owner
+     * would wake it for nothing. */
+    int result = look(ring, ticket, ret_outcome);
+    if (result != RING_E_PENDING) {
+        return result;
+    }
     uint64_t deadline_ns = futex_deadline_ms(timeout_ms);
     for (bool is_late = false;;) {
         atomic_store(&slot->sleeper, 1); /* before the look that decides to sleep */
-        int result = look(ring, ticket, ret_outcome);
+        result = look(ring, ticket, ret_outcome);
         if (result != RING_E_PENDING) {
             return result;
         }
@@ -290,22 +296,32 @@ int ring_ticket_fd(const struct ring *ring, struct ring_ticket ticket)
 
 /* --- The owner ------------------------------------------------------------------------------- */
 
-void ring_answer(struct ring *ring, const struct ring_entry *entry,
-                 const struct ring_outcome *outcome)
+/* Writes the outcome to the slot of an entry that was taken. */
+static void answer(struct ring *ring, const struct ring_entry *entry,
+                   const struct ring_outcome *outcome)
 {
-    struct ring_ticket ticket = ring_entry_at(ring, entry->position)->ticket;
-    struct ring_slot *slot = &ring->slots[ticket.slot];
+    struct ring_slot *slot = &ring->slots[entry->ticket.slot];
     ring_bytes_release(ring, entry->position);
     slot->result = outcome->result;
     slot->sequence = outcome->sequence;
-    if (ring_slot_move(ring, ticket, RING_SLOT_TAKEN, RING_SLOT_ANSWERED)) {
-        /* The publisher may be gone by now, and the slot somebody else's, who is then woken for
-         * nothing and looks again. */
-        ring_slot_wake(slot);
-    } else {
-        bool was_orphaned = ring_slot_move(ring, ticket, RING_SLOT_ORPHANED, RING_SLOT_FREE);
+    if (!ring_slot_move(ring, entry->ticket, RING_SLOT_TAKEN, RING_SLOT_ANSWERED)) {
+        bool was_orphaned = ring_slot_move(ring, entry->ticket, RING_SLOT_ORPHANED, RING_SLOT_FREE);
         assert(was_orphaned); /* else it was answered twice */
         (void)was_orphaned;
+    }
+}
+
+void ring_answer(struct ring *ring, const struct ring_entry *entries,
+                 const struct ring_outcome *outcomes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        answer(ring, &entries[i], &outcomes[i]);
+    }
+    ring_bytes_reclaim(ring);
+    for (size_t i = 0; i < count; i++) {
+        /* The publisher may be gone by now, and the slot nobody's or somebody else's, who is then
+         * woken for nothing and looks again. */
+        ring_slot_wake(&ring->slots[entries[i].ticket.slot]);
     }
 }
 

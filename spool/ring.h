@@ -82,7 +82,8 @@ SPOOL_MUST_CHECK int ring_ticket_fd(const struct ring *ring, struct ring_ticket 
 
 /* An entry that the owner took. encoded points into the ring until ring_answer(). */
 struct ring_entry {
-    uint64_t position; /* where it is in the ring: for ring_answer() */
+    uint64_t position; /* where it is in the ring, and whose: for ring_answer() */
+    struct ring_ticket ticket;
     uint32_t destination;
     struct span encoded;
 };
@@ -93,9 +94,10 @@ struct ring_entry {
 size_t ring_take(struct ring *ring, struct ring_entry *entries, size_t entries_max,
                  size_t bytes_max);
 
-/* Answers an entry that was taken: frees its bytes, writes the outcome, wakes the publisher. */
-void ring_answer(struct ring *ring, const struct ring_entry *entry,
-                 const struct ring_outcome *outcome);
+/* Answers entries that were taken, each with its outcome: frees their bytes, then wakes their
+ * publishers. Who has several under way finds all of them answered when the first one wakes it. */
+void ring_answer(struct ring *ring, const struct ring_entry *entries,
+                 const struct ring_outcome *outcomes, size_t count);
 
 /* Entries that are ready to be taken, about (it is read without the lock). For the owner alone. */
 uint32_t ring_ready_count(const struct ring *ring);

@@ -107,8 +107,7 @@ static uint32_t entry_state(const struct ring_entry_head *entry)
     return atomic_load_explicit(&entry->state, memory_order_acquire);
 }
 
-/* Gives back the bytes of entries that are done, as far as there is no gap. */
-static void reclaim(struct ring *ring)
+void ring_bytes_reclaim(struct ring *ring)
 {
     struct ring_control *control = ring->control;
     uint64_t tail_before = atomic_load_explicit(&control->tail, memory_order_relaxed);
@@ -136,7 +135,6 @@ void ring_bytes_release(struct ring *ring, uint64_t position)
 {
     atomic_store_explicit(&ring_entry_at(ring, position)->state, RING_ENTRY_DONE,
                           memory_order_relaxed);
-    reclaim(ring);
 }
 
 /* What a take is allowed, and what it has so far. */
@@ -166,11 +164,13 @@ static bool visit(struct ring *ring, uint64_t position, struct taking *taking)
     }
     if (!ring_slot_move(ring, entry->ticket, RING_SLOT_WAITING, RING_SLOT_TAKEN)) {
         ring_bytes_release(ring, position);
+        ring_bytes_reclaim(ring);
         return true;
     }
     atomic_store_explicit(&entry->state, RING_ENTRY_TAKEN, memory_order_relaxed);
     taking->entries[taking->count++] = (struct ring_entry){
         .position = position,
+        .ticket = entry->ticket,
         .destination = entry->destination,
         .encoded = {(const uint8_t *)entry + sizeof(*entry), size},
     };
@@ -268,6 +268,6 @@ size_t ring_bytes_sweep(struct ring *ring)
         freed_count++;
     }
     forget_done(ring);
-    reclaim(ring);
+    ring_bytes_reclaim(ring);
     return freed_count;
 }

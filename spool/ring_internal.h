@@ -152,8 +152,11 @@ struct ring_entry_head *ring_entry_at(const struct ring *ring, uint64_t position
 SPOOL_MUST_CHECK int ring_bytes_reserve(struct ring *ring, const struct ring_entry_head *model,
                                         uint64_t deadline_ns, uint64_t *ret_position);
 
-/* Marks an entry DONE, and gives back the bytes at the tail that are. */
+/* Marks an entry DONE. */
 void ring_bytes_release(struct ring *ring, uint64_t position);
+
+/* Gives back the bytes of entries that are DONE, as far as there is no gap. */
+void ring_bytes_reclaim(struct ring *ring);
 
 /* Frees the entries whose publishers died before they were READY, and their slots. Returns how
  * many. */

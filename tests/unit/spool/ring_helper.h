@@ -106,7 +106,7 @@ static inline struct ring_entry take_one(struct ring *ring, uint64_t expected_nu
 static inline void answer(struct ring *ring, const struct ring_entry *entry)
 {
     struct ring_outcome outcome = {.sequence = check_entry(entry).number};
-    ring_answer(ring, entry, &outcome);
+    ring_answer(ring, entry, &outcome, 1);
 }
 
 /* Takes and answers everything that is ready. Returns how many. */

@@ -477,7 +477,7 @@ static void own(struct ring *ring, struct victim *victims, uint64_t count_min)
                     victims[k].next = stamp.number + 1;
                 }
             }
-            ring_answer(ring, &entries[i], &(struct ring_outcome){.sequence = stamp.number});
+            ring_answer(ring, &entries[i], &(struct ring_outcome){.sequence = stamp.number}, 1);
         }
         count += taken_count;
     }

@@ -52,7 +52,8 @@ static void ring_submit_hands_the_record_to_the_owner(void **state)
     assert_int_equal(ring_poll(ring, ticket, &outcome), RING_E_PENDING);
     assert_int_equal(ring_take(ring, &entries[1], 3, SIZE_MAX), 0);
 
-    ring_answer(ring, &entries[0], &(struct ring_outcome){.result = 5, .sequence = 1234567890123});
+    ring_answer(ring, &entries[0], &(struct ring_outcome){.result = 5, .sequence = 1234567890123},
+                1);
     assert_int_equal(ring_wait(ring, ticket, 0, &outcome), 0);
     assert_int_equal(outcome.result, 5);
     assert_int_equal(outcome.sequence, 1234567890123);

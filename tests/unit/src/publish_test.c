@@ -67,7 +67,7 @@ static void answer(struct fixture *fixture, int result, uint64_t sequence)
 {
     struct ring_entry entry = take(fixture);
     struct ring_outcome outcome = {.result = result, .sequence = sequence};
-    ring_answer(fixture->ring, &entry, &outcome);
+    ring_answer(fixture->ring, &entry, &outcome, 1);
 }
 
 /* --- Begin ------------------------------------------------------------------------------------ */
@@ -91,7 +91,7 @@ static void publish_begin_sets_the_times(void **state)
         assert_int_equal(record.expires_wall_ms, ttls_ms[i] != 0 ? now_ms + ttls_ms[i] : 0);
         assert_memory_equal(record.payload.data, "hello", 5);
         struct ring_outcome outcome = {.result = OUTCOME_ACCEPTED, .sequence = 1};
-        ring_answer(fixture->ring, &entry, &outcome);
+        ring_answer(fixture->ring, &entry, &outcome, 1);
         uint64_t sequence;
         assert_int_equal(publish_end(&fixture->publisher, ticket, &sequence), OUTCOME_ACCEPTED);
     }
