@@ -2,6 +2,7 @@
 #include "spool/committer.h"
 
 #include "spool/batch.h"
+#include "spool/gather.h"
 #include "spool/limits.h"
 
 #include <assert.h>
@@ -45,6 +46,7 @@ struct committer {
     /* The committer's thread only. */
     struct ring_entry entries[BATCH_RECORDS_MAX];
     struct ring_outcome outcomes[BATCH_RECORDS_MAX];
+    struct gather gather;
     uint64_t reopen_at_ms;
     uint64_t retry_at_ms;
 
@@ -167,6 +169,7 @@ struct committer_try {
     bool is_unknown;     /* it failed, and may be on disk after all */
     size_t settled_done; /* settlements in the batch: fewer, when they copy a lot */
     size_t failed_bytes; /* the entry for which there was no space; 0: it was not an entry */
+    uint64_t us;         /* what the commit took */
 };
 
 /* Appends one entry; its outcome is set. 0 or the batch's failure. */
@@ -259,14 +262,14 @@ static int committer_commit(struct committer *committer, struct committer_try *t
     try->failed_bytes = 0;
     try->is_unknown = false;
     int r = committer_fill(committer, try);
-    uint64_t us = 0;
+    try->us = 0;
     if (r == 0) {
         uint64_t begin_us = committer_now_us();
         r = batch_commit(committer->batch);
-        us = committer_now_us() - begin_us;
+        try->us = committer_now_us() - begin_us;
         try->is_unknown = r == BATCH_E_LATCHED;
     }
-    committer_count_commit(committer, r, us);
+    committer_count_commit(committer, r, try->us);
     try->result = r;
     return r;
 }
@@ -476,8 +479,35 @@ static size_t committer_work(struct committer *committer, struct committer_try *
     return settled_count;
 }
 
+/* Gives the crowd of the last commit a moment to come back. Sleeps without the bell: the crowd
+ * needs the processor, and each who comes would wake a sleeper. */
+static void committer_gather(struct committer *committer)
+{
+    uint64_t wait_us;
+    do {
+        wait_us = gather_wait_us(&committer->gather, ring_ready_count(committer->config.ring),
+                                 committer_now_us());
+        struct timespec wait = {.tv_nsec = (long)(wait_us * 1000)};
+        if (wait_us > 0) {
+            (void)nanosleep(&wait, NULL);
+        }
+    } while (wait_us > 0);
+}
+
+/* Answers everybody, and notes who is to be waited for at the next commit. */
+static void committer_end(struct committer *committer, const struct committer_try *try)
+{
+    uint32_t ready_count = ring_ready_count(committer->config.ring);
+    committer_answer(committer, try->entries_count);
+    if (try->entries_count > 0 && try->result == 0) {
+        gather_note(&committer->gather, try->entries_count + ready_count, try->us,
+                    committer_now_us());
+    }
+}
+
 size_t committer_step(struct committer *committer, bool settles_now)
 {
+    committer_gather(committer);
     bool was_latched = spool_is_latched(committer->config.spool);
     bool is_writable = committer_mend(committer);
     struct committer_try try = {
@@ -499,7 +529,7 @@ size_t committer_step(struct committer *committer, bool settles_now)
     if (settled_count > 0) {
         committer_drop_settled(committer, settled_count);
     }
-    committer_answer(committer, try.entries_count);
+    committer_end(committer, &try);
     if ((try.entries_count > 0 && try.result == 0) || settled_count > 0 ||
         (was_latched && is_writable)) {
         committer->config.on_commit(committer->config.context);
