@@ -137,7 +137,8 @@ static int refusal_of(struct sink_rdkafka *self, rd_kafka_error_t *refusal, int 
     if (error == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
         return SINK_E_BUSY;
     }
-    if (error == RD_KAFKA_RESP_ERR__FATAL) {
+    /* A client that is past use refuses each record with the error that made it so. */
+    if (rd_kafka_fatal_error(self->client, NULL, 0) != RD_KAFKA_RESP_ERR_NO_ERROR) {
         self->is_fatal = true;
         return SINK_E_FATAL;
     }
