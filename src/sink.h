@@ -33,9 +33,9 @@ struct sink_report {
 
 /* What a sink found out about itself since the last poll. */
 struct sink_health {
-    bool is_fatal;           /* the producer must be re-created */
-    int error;               /* the last error that is about no single record, 0: none */
-    struct message message;  /* its text, without secrets */
+    bool is_fatal;          /* the producer must be re-created */
+    int error;              /* the last error that is about no single record, 0: none */
+    struct message message; /* its text, without secrets */
     bool all_brokers_down;
 };
 
@@ -56,7 +56,8 @@ struct sink_ops {
 
     /* Hands one record over. The record is borrowed for the call: the sink copies. spool_id is the
      * value of the header "spool-id". After 0 exactly one report with the cookie comes from
-     * poll(). 0, or one of SINK_E_ (no report comes; *ret_error is the client's code then), -errno. */
+     * poll(). 0, or one of SINK_E_ (no report comes; *ret_error is the client's code then), -errno.
+     */
     int (*produce)(struct sink *sink, struct sink_topic *topic, const struct record *record,
                    const char *spool_id, void *cookie, int *ret_error);
 

@@ -12,7 +12,7 @@
 
 #include "spool/record.h"
 #include "src/verdict.h"
-#include "tests/harness/sink_fixture.h"
+#include "tests/unit/src/sink_rdkafka_fixture.h"
 
 #define PRODUCE_API_KEY 0
 

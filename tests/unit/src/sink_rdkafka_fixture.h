@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A sink on librdkafka's own mock cluster, in this process, and a reader of what arrives there.
  * Waits end on what they wait for; their limit only makes a failure of a hang. */
-#ifndef TESTS_HARNESS_SINK_FIXTURE_H
-#define TESTS_HARNESS_SINK_FIXTURE_H
+#ifndef TESTS_UNIT_SRC_SINK_RDKAFKA_FIXTURE_H
+#define TESTS_UNIT_SRC_SINK_RDKAFKA_FIXTURE_H
 
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>

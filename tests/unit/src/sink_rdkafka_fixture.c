@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "tests/harness/sink_fixture.h"
+#include "tests/unit/src/sink_rdkafka_fixture.h"
 
 #include <poll.h>
 #include <setjmp.h>
