@@ -113,6 +113,10 @@ static void options_header(struct argp_state *state, const char *text)
         argp_error(state, "-H: '%.40s' is not NAME=VALUE", text);
         return;
     }
+    if (strncmp(text, "spool-id=", strlen("spool-id=")) == 0) {
+        argp_error(state, "-H: 'spool-id' is the spool's own header");
+        return;
+    }
     if (options->headers_count == RECORD_HEADERS_MAX) {
         argp_error(state, "-H: more than %d headers", RECORD_HEADERS_MAX);
         return;
@@ -161,6 +165,9 @@ static void options_check(struct argp_state *state)
     }
     if (options->addresses_count == 0) {
         argp_error(state, "--broker '[ID]ADDRESS' is needed, at least once");
+    }
+    if (options->timeout_ms != 0 && !options->drains) {
+        argp_error(state, "--timeout goes with --drain");
     }
     if (options->publish_id == NULL) {
         if (options->acks || options->key_delimiter != NULL || options->headers_count > 0) {

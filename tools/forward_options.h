@@ -12,13 +12,12 @@
 /* Exit codes: documented in --help and docs/man/spool-forward.1.scd. */
 enum forward_exit {
     FORWARD_EXIT_DONE = 0,
-    FORWARD_EXIT_USAGE = 2,   /* an option or an address is wrong */
-    FORWARD_EXIT_SPOOL = 3,   /* the spool cannot be opened */
-    FORWARD_EXIT_TIMEOUT = 4, /* --timeout passed before --drain was done */
-    FORWARD_EXIT_REFUSED = 5, /* a record from standard input was not accepted */
-    FORWARD_EXIT_UNDRAINED =
-        6, /* --drain: what is left has no --broker, or became dead letters only */
-    FORWARD_EXIT_FAILED = 7, /* something unexpected: memory, threads, input errors */
+    FORWARD_EXIT_USAGE = 2,     /* an option or an address is wrong */
+    FORWARD_EXIT_SPOOL = 3,     /* the spool cannot be opened */
+    FORWARD_EXIT_TIMEOUT = 4,   /* --timeout passed before --drain was done */
+    FORWARD_EXIT_REFUSED = 5,   /* a record from standard input was not accepted */
+    FORWARD_EXIT_UNDRAINED = 6, /* --drain: what is left has no --broker */
+    FORWARD_EXIT_FAILED = 7,    /* something unexpected: memory, threads, input errors */
 };
 
 struct forward_options {

@@ -78,13 +78,18 @@ static void line_publisher_note(struct line_publisher *publisher, enum outcome o
     }
 }
 
-/* Waits for the oldest publish's outcome. */
+/* Waits for the oldest publish's outcome. Once one came too late, the others had their time too. */
 static void line_publisher_finish_one(struct line_publisher *publisher)
 {
     assert(publisher->tickets_count > 0);
     uint64_t sequence = 0;
-    enum outcome outcome = publish_end(&publisher->config.publisher,
-                                       publisher->tickets[publisher->tickets_first], &sequence);
+    struct publisher patient = publisher->config.publisher;
+    enum outcome refusal = publisher->progress.refusal;
+    if (refusal == OUTCOME_TIMEOUT || refusal == OUTCOME_UNKNOWN) {
+        patient.commit_timeout_ms = 0;
+    }
+    enum outcome outcome =
+        publish_end(&patient, publisher->tickets[publisher->tickets_first], &sequence);
     publisher->tickets_first = (publisher->tickets_first + 1) % UNDER_WAY_MAX;
     publisher->tickets_count--;
     line_publisher_note(publisher, outcome, sequence);
@@ -161,7 +166,18 @@ static void line_publisher_split(struct line_publisher *publisher, bool is_end)
     }
 }
 
-/* Makes room for a read: moves what is left to the front, or grows for a long line. */
+/* Refuses a line that is in no buffer's reach. */
+static void line_publisher_refuse_long(struct line_publisher *publisher)
+{
+    line_publisher_finish(publisher);
+    if (!publisher->progress.is_at_end) {
+        publisher->progress.lines_count++;
+        line_publisher_note(publisher, OUTCOME_OVERSIZED, 0);
+    }
+}
+
+/* Makes room for a read: moves what is left to the front, or grows for a long line. The room may be
+ * none when the line is longer than any record. */
 static int line_publisher_make_room(struct line_publisher *publisher)
 {
     if (publisher->begin > 0) {
@@ -170,11 +186,8 @@ static int line_publisher_make_room(struct line_publisher *publisher)
         publisher->end -= publisher->begin;
         publisher->begin = 0;
     }
-    if (publisher->end < publisher->buffer_bytes) {
+    if (publisher->end < publisher->buffer_bytes || publisher->buffer_bytes > RECORD_BYTES_MAX) {
         return 0;
-    }
-    if (publisher->buffer_bytes > 2 * RECORD_BYTES_MAX) {
-        return -EMSGSIZE;
     }
     char *buffer = realloc(publisher->buffer, 2 * publisher->buffer_bytes);
     if (buffer == NULL) {
@@ -196,6 +209,10 @@ int line_publisher_step(struct line_publisher *publisher)
     int r = line_publisher_make_room(publisher);
     if (r < 0) {
         return r;
+    }
+    if (publisher->end == publisher->buffer_bytes) {
+        line_publisher_refuse_long(publisher);
+        return 0;
     }
     ssize_t size = read(publisher->config.fd, publisher->buffer + publisher->end,
                         publisher->buffer_bytes - publisher->end);

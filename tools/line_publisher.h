@@ -39,8 +39,7 @@ SPOOL_MUST_CHECK int line_publisher_new(const struct line_publisher_config *conf
 void line_publisher_free(struct line_publisher **publisher);
 
 /* Reads once (the fd is readable) and publishes the lines that this completes. When no more input
- * is there at once, waits for the outcomes of all that is under way. 0, -errno (reading failed),
- * -EMSGSIZE (a line is longer than any record). */
+ * is there at once, waits for the outcomes of all that is under way. 0, -errno (reading failed). */
 SPOOL_MUST_CHECK int line_publisher_step(struct line_publisher *publisher);
 
 /* Waits for the outcomes of all that is under way, each at most the commit timeout. */

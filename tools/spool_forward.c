@@ -243,6 +243,24 @@ static bool program_wants_input(struct program *program)
     return !progress.is_at_end;
 }
 
+/* Publishes the lines that can be read, and says which are accepted. */
+static enum forward_exit program_read_lines(struct program *program)
+{
+    struct message message;
+    int r = line_publisher_step(program->lines);
+    if (r < 0) {
+        message_set(&message, "standard input: %s", strerror(-r));
+        console_host_say(&program->host, message.text);
+        return FORWARD_EXIT_FAILED;
+    }
+    if (fflush(stdout) != 0) {
+        message_set(&message, "standard output: %s", strerror(errno));
+        console_host_say(&program->host, message.text);
+        return FORWARD_EXIT_FAILED;
+    }
+    return FORWARD_EXIT_DONE;
+}
+
 /* Runs until it is done or a signal comes. Returns the exit code. */
 static int program_run(struct program *program)
 {
@@ -261,14 +279,9 @@ static int program_run(struct program *program)
             return FORWARD_EXIT_DONE;
         }
         if (count > 0 && wants_input && polled[1].revents != 0) {
-            int r = line_publisher_step(program->lines);
-            fflush(stdout);
-            if (r < 0) {
-                struct message message;
-                message_set(&message, "standard input: %s",
-                            r == -EMSGSIZE ? "a line is longer than any record" : strerror(-r));
-                console_host_say(&program->host, message.text);
-                return FORWARD_EXIT_FAILED;
+            int r = program_read_lines(program);
+            if (r != FORWARD_EXIT_DONE) {
+                return r;
             }
         }
         pipeline_step(program->pipeline);
