@@ -37,6 +37,7 @@ struct batch {
     uint32_t page_bytes;
     bool is_limit_disk; /* it is the disk that sets the limit */
     uint64_t readers_checked_wall_ms;
+    uint64_t disk_asked_wall_ms; /* for more, in vain */
 
     uint32_t touched_count;
     uint32_t touched[DESTINATIONS_MAX];

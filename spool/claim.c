@@ -79,6 +79,35 @@ void claim_close(struct claim *claim)
     }
 }
 
+/* Claims the file's first end_bytes. 0, CLAIM_E_DISK_FULL, -errno. */
+static int claim_try(struct claim *claim, uint64_t end_bytes)
+{
+    if (end_bytes > claim->limit_bytes) {
+        end_bytes = claim->limit_bytes;
+    }
+    int r = claim_fill(claim, end_bytes);
+    if (r == -EOPNOTSUPP || r == -ENOSYS) {
+        claim->is_possible = false;
+        return 0;
+    }
+    if (r == 0) {
+        claim->is_disk_full = false;
+    }
+    return claim_is_disk_full_errno(-r) ? CLAIM_E_DISK_FULL : r;
+}
+
+/* What is wanted is not there: claims what there is of it. */
+static int claim_rest(struct claim *claim, uint64_t end_bytes)
+{
+    int r = CLAIM_E_DISK_FULL;
+    uint64_t part = (end_bytes - claim->claimed_bytes) / 2;
+    for (; r >= 0 && part >= CLAIM_STEP_BYTES_MIN; part /= 2) {
+        r = claim_try(claim, claim->claimed_bytes + part);
+    }
+    claim->is_disk_full = true;
+    return r < 0 ? r : CLAIM_E_DISK_FULL;
+}
+
 int claim_up_to(struct claim *claim, uint64_t end_bytes)
 {
     assert(claim->fd >= 0);
@@ -88,28 +117,15 @@ int claim_up_to(struct claim *claim, uint64_t end_bytes)
     if (!claim->is_possible || end_bytes <= claim->claimed_bytes) {
         return 0;
     }
-    for (uint64_t step = CLAIM_STEP_BYTES;; step /= 2) {
-        uint64_t target = step < CLAIM_STEP_BYTES_MIN ? end_bytes : end_bytes + step;
-        if (target > claim->limit_bytes) {
-            target = claim->limit_bytes;
-        }
-        int r = claim_fill(claim, target);
-        if (r == 0) {
-            claim->is_disk_full = false;
-            return 0;
-        }
-        if (r == -EOPNOTSUPP || r == -ENOSYS) {
-            claim->is_possible = false;
-            return 0;
-        }
-        if (!claim_is_disk_full_errno(-r)) {
-            return r;
-        }
-        if (step < CLAIM_STEP_BYTES_MIN) {
-            claim->is_disk_full = true;
-            return CLAIM_E_DISK_FULL;
-        }
+    int r = CLAIM_E_DISK_FULL;
+    uint64_t step = CLAIM_STEP_BYTES;
+    for (; r == CLAIM_E_DISK_FULL && step >= CLAIM_STEP_BYTES_MIN; step /= 4) {
+        r = claim_try(claim, end_bytes + step);
     }
+    if (r == CLAIM_E_DISK_FULL) {
+        r = claim_try(claim, end_bytes);
+    }
+    return r == CLAIM_E_DISK_FULL ? claim_rest(claim, end_bytes) : r;
 }
 
 int claim_lock_file(int dir_fd, const char *file)

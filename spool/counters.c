@@ -35,7 +35,7 @@ const char *counter_name(enum counter counter)
 void counters_add(struct counters *counters, enum counter counter, int64_t delta)
 {
     uint64_t *value = &counters->values[counter];
-    if (delta < 0 && *value < (uint64_t)-delta) {
+    if (delta < 0 && *value < 0 - (uint64_t)delta) {
         /* Only a damaged spool gets here; a huge level would refuse every publish. */
         *value = 0;
         return;

@@ -13,6 +13,8 @@
 #define ROOM_RESERVE_PAGES_MAX 4096
 #define ROOM_RESERVE_SHARE 16
 
+#define ROOM_DISK_INTERVAL_MS 1000
+
 #define ROOM_PAGE_HEAD_BYTES 16 /* of each page; an overflow record has one */
 #define ROOM_NODE_BYTES 18      /* of each value in a leaf: node head, 8-byte key, index */
 
@@ -175,6 +177,23 @@ bool room_wants_turn(const struct batch *batch)
     return batch->held_pages > ROOM_FLOOR_PAGES;
 }
 
+/* Claims the file's first bytes. A full disk is asked once a second: the question takes long there.
+ */
+static int room_claim(struct batch *batch, uint64_t end_bytes)
+{
+    struct claim *claim = &batch->spool->claim;
+    uint64_t since_ms = batch->now_wall_ms - batch->disk_asked_wall_ms;
+    if (claim->is_disk_full && since_ms < ROOM_DISK_INTERVAL_MS &&
+        end_bytes > claim->claimed_bytes && claim->claimed_bytes < claim->limit_bytes) {
+        return CLAIM_E_DISK_FULL;
+    }
+    int r = claim_up_to(claim, end_bytes);
+    if (r == CLAIM_E_DISK_FULL) {
+        batch->disk_asked_wall_ms = batch->now_wall_ms;
+    }
+    return r;
+}
+
 int room_measure(struct batch *batch, uint64_t appends_bytes, uint64_t appends_count)
 {
     struct spool *spool = batch->spool;
@@ -189,7 +208,7 @@ int room_measure(struct batch *batch, uint64_t appends_bytes, uint64_t appends_c
     mdb_env_info(spool->env, &info);
     uint64_t file_pages = (uint64_t)info.me_last_pgno + 1;
 
-    int r = claim_up_to(&spool->claim, (file_pages + wanted) * page_bytes);
+    int r = room_claim(batch, (file_pages + wanted) * page_bytes);
     if (r < 0) {
         return -r;
     }
