@@ -73,12 +73,28 @@ void forward_free(struct forward **forward_at)
     free(forward);
 }
 
+/* Whether none of the producer's destinations has the address's topic in another way. */
+static bool forward_is_free_of_conflict(const struct forward *forward,
+                                        const struct producer *producer,
+                                        const struct address *address)
+{
+    for (size_t i = 0; i < forward->destinations_count; i++) {
+        const struct forward_destination *other = &forward->destinations[i];
+        if (other->producer == producer && producer_is_conflict(other->address, address)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static struct producer *forward_find_producer(struct forward *forward,
                                               const struct address *address)
 {
     for (size_t i = 0; i < forward->producers_count; i++) {
-        if (producer_serves(&forward->producers[i], address)) {
-            return &forward->producers[i];
+        struct producer *producer = &forward->producers[i];
+        if (producer_serves(producer, address) &&
+            forward_is_free_of_conflict(forward, producer, address)) {
+            return producer;
         }
     }
     struct producer *producer = &forward->producers[forward->producers_count++];
@@ -110,13 +126,14 @@ int forward_add(struct forward *forward, uint32_t id, const struct address *addr
     pthread_mutex_lock(&forward->lock);
     if (forward_find(forward, id) == NULL) {
         assert(forward->destinations_count < DESTINATIONS_MAX);
+        struct producer *producer = forward_find_producer(forward, address);
         struct forward_destination *destination =
             &forward->destinations[forward->destinations_count++];
         *destination = (struct forward_destination){
             .forward = forward,
             .id = id,
             .address = address,
-            .producer = forward_find_producer(forward, address),
+            .producer = producer,
             .requeued_count = forward_read_requeued(forward, id, 0),
             .position = FORWARD_POSITION_START,
         };

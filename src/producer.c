@@ -12,41 +12,51 @@
 #define PRODUCER_OPEN_BASE_MS 500
 #define PRODUCER_OPEN_CAP_MS 30000
 
-static size_t producer_globals_count(const struct address *address)
+static size_t producer_count(const struct address *address, enum address_scope scope)
 {
     size_t count = 0;
     for (size_t i = 0; i < address->properties_count; i++) {
-        count += address->properties[i].scope == ADDRESS_SCOPE_GLOBAL;
+        count += address->properties[i].scope == scope;
     }
     return count;
 }
 
-static bool producer_has_global(const struct address *address,
-                                const struct address_property *wanted)
+static bool producer_has(const struct address *address, const struct address_property *wanted)
 {
     for (size_t i = 0; i < address->properties_count; i++) {
         const struct address_property *property = &address->properties[i];
-        if (property->scope == ADDRESS_SCOPE_GLOBAL && strcmp(property->name, wanted->name) == 0) {
+        if (property->scope == wanted->scope && strcmp(property->name, wanted->name) == 0) {
             return strcmp(property->value, wanted->value) == 0;
         }
     }
     return false;
 }
 
-bool producer_serves(const struct producer *producer, const struct address *address)
+/* Whether two addresses have the same properties of a scope, in any order. */
+static bool producer_agree(const struct address *one, const struct address *other,
+                           enum address_scope scope)
 {
-    const struct address *own = producer->address;
-    if (strcmp(own->brokers, address->brokers) != 0 ||
-        producer_globals_count(own) != producer_globals_count(address)) {
+    if (producer_count(one, scope) != producer_count(other, scope)) {
         return false;
     }
-    for (size_t i = 0; i < address->properties_count; i++) {
-        if (address->properties[i].scope == ADDRESS_SCOPE_GLOBAL &&
-            !producer_has_global(own, &address->properties[i])) {
+    for (size_t i = 0; i < other->properties_count; i++) {
+        if (other->properties[i].scope == scope && !producer_has(one, &other->properties[i])) {
             return false;
         }
     }
     return true;
+}
+
+bool producer_serves(const struct producer *producer, const struct address *address)
+{
+    return strcmp(producer->address->brokers, address->brokers) == 0 &&
+           producer_agree(producer->address, address, ADDRESS_SCOPE_GLOBAL);
+}
+
+bool producer_is_conflict(const struct address *one, const struct address *other)
+{
+    return strcmp(one->topic, other->topic) == 0 &&
+           !producer_agree(one, other, ADDRESS_SCOPE_TOPIC);
 }
 
 int producer_open(struct producer *producer, struct sink_maker *maker, uint64_t now_ms)

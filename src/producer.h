@@ -30,13 +30,18 @@ struct producer {
     struct message trouble; /* why it is lost, down, or cannot be opened */
 };
 
-/* Whether a destination with this address can use the producer. */
+/* Whether the producer has this address's brokers and global properties. */
 SPOOL_MUST_CHECK bool producer_serves(const struct producer *producer,
                                       const struct address *address);
 
-#define PRODUCER_E_LATER 1  /* it is lost, and not made again yet */
-#define PRODUCER_E_FAILED 2 /* it cannot be opened: trouble says why; not before open_at_ms again  \
-                             */
+/* Whether two addresses cannot share a producer: a client knows a topic with one set of t.
+ * properties only. */
+SPOOL_MUST_CHECK bool producer_is_conflict(const struct address *one, const struct address *other);
+
+#define PRODUCER_E_LATER 1 /* it is lost, and not made again yet */
+#define PRODUCER_E_FAILED                                                                          \
+    2 /* it cannot be opened: trouble says why; not before open_at_ms again                        \
+       */
 
 /* Opens the sink if it is not open and it is time. 0, PRODUCER_E_LATER, PRODUCER_E_FAILED. */
 SPOOL_MUST_CHECK int producer_open(struct producer *producer, struct sink_maker *maker,

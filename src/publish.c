@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "src/publish.h"
 
+#include "src/sink_rdkafka.h"
+
 #include <assert.h>
 
 /* The record's size as Kafka's client counts it against message.max.bytes. */
@@ -8,7 +10,8 @@ static size_t publish_size(const struct record *record)
 {
     size_t size_bytes = record->key.size_bytes + record->payload.size_bytes;
     for (uint16_t i = 0; i < record->headers_count; i++) {
-        size_bytes += record->headers[i].name.size_bytes + record->headers[i].value.size_bytes;
+        size_bytes += record->headers[i].name.size_bytes + record->headers[i].value.size_bytes +
+                      SINK_RDKAFKA_HEADER_BYTES;
     }
     return size_bytes;
 }

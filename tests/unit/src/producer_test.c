@@ -24,7 +24,7 @@ static struct address *parse(const char *text)
 struct sharing {
     const char *own;
     const char *other;
-    bool is_shared;
+    bool is_expected;
 };
 
 static void producer_serves_the_same_brokers_and_global_properties(void **state)
@@ -53,7 +53,7 @@ static void producer_serves_the_same_brokers_and_global_properties(void **state)
         struct address *own = parse(cases[i].own);
         struct address *other = parse(cases[i].other);
         struct producer producer = {.address = own};
-        if (producer_serves(&producer, other) != cases[i].is_shared) {
+        if (producer_serves(&producer, other) != cases[i].is_expected) {
             fail_msg("%s and %s", cases[i].own, cases[i].other);
         }
         address_free(&own);
@@ -92,6 +92,28 @@ static int teardown(void **state)
 static int open_at(struct fixture *fixture, uint64_t now_ms)
 {
     return producer_open(&fixture->producer, &fixture->sinks.maker, now_ms);
+}
+
+static void producer_is_conflict_of_one_topic_with_other_properties(void **state)
+{
+    static const struct sharing cases[] = {
+        {"[a]b:9092/t", "[c]b:9092/t", false},
+        {"[a]b:9092/t?t.acks=all", "[c]b:9092/u", false},
+        {"[a]b:9092/t?t.acks=all", "[c]b:9092/t?t.acks=all", false},
+        {"[a]b:9092/t?t.acks=all", "[c]b:9092/t", true},
+        {"[a]b:9092/t", "[c]b:9092/t?t.acks=all", true},
+        {"[a]b:9092/t?t.acks=all", "[c]b:9092/t?t.acks=-1", true},
+    };
+    (void)state;
+    for (size_t i = 0; i < SPOOL_COUNT_OF(cases); i++) {
+        struct address *own = parse(cases[i].own);
+        struct address *other = parse(cases[i].other);
+        if (producer_is_conflict(own, other) != cases[i].is_expected) {
+            fail_msg("%s and %s", cases[i].own, cases[i].other);
+        }
+        address_free(&own);
+        address_free(&other);
+    }
 }
 
 static void producer_open_opens_once(void **state)
@@ -194,6 +216,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(producer_serves_the_same_brokers_and_global_properties),
+        cmocka_unit_test(producer_is_conflict_of_one_topic_with_other_properties),
         cmocka_unit_test_setup_teardown(producer_open_opens_once, setup, teardown),
         cmocka_unit_test_setup_teardown(producer_open_waits_after_a_failure_and_says_why, setup,
                                         teardown),

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "spool/limits.h"
+#include "src/sink_rdkafka.h"
 #include "tests/harness/fake_clock.h"
 
 #define HOUR_MS 3600000
@@ -109,9 +110,9 @@ static void publish_begin_counts_key_payload_and_headers(void **state)
         .headers = &header,
         .headers_count = 1,
     };
-    fixture->target.record_bytes_max = 999;
+    fixture->target.record_bytes_max = 1000 + SINK_RDKAFKA_HEADER_BYTES - 1;
     assert_int_equal(begin(fixture, &record, &ticket), OUTCOME_OVERSIZED);
-    fixture->target.record_bytes_max = 1000;
+    fixture->target.record_bytes_max = 1000 + SINK_RDKAFKA_HEADER_BYTES;
     assert_int_equal(begin(fixture, &record, &ticket), OUTCOME_ACCEPTED);
     ring_close(fixture->ring);
 }
