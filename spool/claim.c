@@ -5,11 +5,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
-/* One claim ahead: large enough to be rare, small enough not to take a small disk by surprise. */
+/* One claim ahead: large enough to be rare, and at most a share of what is free, so as not to take
+ * a small disk by surprise. */
 #define CLAIM_STEP_BYTES (16ULL << 20)
-#define CLAIM_STEP_BYTES_MIN (64ULL << 10)
+#define CLAIM_STEP_SHARE 4
+/* Less than this is not worth a try. */
+#define CLAIM_PART_BYTES_MIN (16ULL << 10)
 
 /* LMDB 0.9 needs 8 KiB for its default of 126 readers; a page more does no harm. */
 #define CLAIM_LOCK_FILE_BYTES 12288
@@ -96,13 +100,25 @@ static int claim_try(struct claim *claim, uint64_t end_bytes)
     return claim_is_disk_full_errno(-r) ? CLAIM_E_DISK_FULL : r;
 }
 
+/* What the disk has left for us. A file system without a size (a tmpfs may be one) has no end. */
+static uint64_t claim_free_bytes(const struct claim *claim)
+{
+    struct statvfs status;
+    if (fstatvfs(claim->fd, &status) < 0 || status.f_blocks == 0) {
+        return UINT64_MAX;
+    }
+    return (uint64_t)status.f_bavail * status.f_frsize;
+}
+
 /* What is wanted is not there: claims what there is of it. */
 static int claim_rest(struct claim *claim, uint64_t end_bytes)
 {
     int r = CLAIM_E_DISK_FULL;
     uint64_t part = (end_bytes - claim->claimed_bytes) / 2;
-    for (; r >= 0 && part >= CLAIM_STEP_BYTES_MIN; part /= 2) {
-        r = claim_try(claim, claim->claimed_bytes + part);
+    for (; r >= 0 && part >= CLAIM_PART_BYTES_MIN; part /= 2) {
+        if (part <= claim_free_bytes(claim)) {
+            r = claim_try(claim, claim->claimed_bytes + part);
+        }
     }
     claim->is_disk_full = true;
     return r < 0 ? r : CLAIM_E_DISK_FULL;
@@ -117,12 +133,17 @@ int claim_up_to(struct claim *claim, uint64_t end_bytes)
     if (!claim->is_possible || end_bytes <= claim->claimed_bytes) {
         return 0;
     }
+    /* Not by trial alone: ext4 keeps what it found before it finds that there is not enough, and so
+     * would take all that is left of a disk. */
+    uint64_t free_bytes = claim_free_bytes(claim);
+    uint64_t needed_bytes = end_bytes - claim->claimed_bytes;
+    uint64_t step = free_bytes / CLAIM_STEP_SHARE;
+    step = step < CLAIM_STEP_BYTES ? step : CLAIM_STEP_BYTES;
     int r = CLAIM_E_DISK_FULL;
-    uint64_t step = CLAIM_STEP_BYTES;
-    for (; r == CLAIM_E_DISK_FULL && step >= CLAIM_STEP_BYTES_MIN; step /= 4) {
+    if (needed_bytes <= free_bytes - step) {
         r = claim_try(claim, end_bytes + step);
     }
-    if (r == CLAIM_E_DISK_FULL) {
+    if (r == CLAIM_E_DISK_FULL && needed_bytes <= free_bytes) {
         r = claim_try(claim, end_bytes);
     }
     return r == CLAIM_E_DISK_FULL ? claim_rest(claim, end_bytes) : r;
