@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "spool/cursor.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/harness/spool_fixture.h"
+
+#include "spool/limits.h"
+
+static void cursor_next_shows_records_in_order_from_where_it_was_told(void **state)
+{
+    struct spool_fixture *fixture = *state;
+    struct cursor cursor;
+    struct span stored;
+    uint64_t sequence;
+    for (int i = 0; i < 100; i++) {
+        spool_fixture_append(fixture, 1 + (uint32_t)(i % 2), 64 + (size_t)i);
+    }
+    assert_int_equal(cursor_begin_queue(&cursor, fixture->spool, 1, 50), 0);
+    for (uint64_t expected = 51; expected <= 99; expected += 2) {
+        assert_int_equal(cursor_next(&cursor, &sequence, &stored), 0);
+        assert_int_equal(sequence, expected);
+        assert_int_equal(stored.size_bytes, 64 + expected - 1);
+    }
+    assert_int_equal(cursor_next(&cursor, &sequence, &stored), CURSOR_E_END);
+    assert_int_equal(cursor_next(&cursor, &sequence, &stored), CURSOR_E_END);
+    cursor_end(&cursor);
+}
+
+static void cursor_next_ends_at_once_where_nothing_is(void **state)
+{
+    struct spool_fixture *fixture = *state;
+    struct cursor cursor;
+    struct span stored = {0};
+    uint64_t sequence = 77;
+    assert_int_equal(cursor_begin_queue(&cursor, fixture->spool, 1, 0), 0);
+    assert_int_equal(cursor_next(&cursor, &sequence, &stored), CURSOR_E_END);
+    cursor_end(&cursor);
+    assert_int_equal(cursor_begin_dead(&cursor, fixture->spool, 1, 0), 0);
+    assert_int_equal(cursor_next(&cursor, &sequence, &stored), CURSOR_E_END);
+    cursor_end(&cursor);
+    assert_int_equal(cursor_begin_reports(&cursor, fixture->spool, 0), 0);
+    assert_int_equal(cursor_next(&cursor, &sequence, &stored), CURSOR_E_END);
+    cursor_end(&cursor);
+    spool_fixture_append(fixture, 1, 100);
+    assert_int_equal(cursor_begin_queue(&cursor, fixture->spool, 1, UINT64_MAX), 0);
+    assert_int_equal(cursor_next(&cursor, &sequence, &stored), CURSOR_E_END);
+    cursor_end(&cursor);
+    assert_int_equal(sequence, 77);
+    assert_null(stored.data);
+}
+
+static void cursor_next_shows_bytes_as_they_were_appended(void **state)
+{
+    static const size_t sizes[] = {64, 2022, 2023, 4096, 1048576, RECORD_BYTES_MAX};
+    struct spool_fixture *fixture = *state;
+    fixture->config.max_bytes = 64ULL << 20;
+    spool_fixture_close(fixture);
+    spool_fixture_open(fixture);
+    for (size_t i = 0; i < SPOOL_COUNT_OF(sizes); i++) {
+        struct span record = spool_fixture_record(sizes[i], (uint32_t)i, "route");
+        struct cursor cursor;
+        struct span stored;
+        uint64_t appended;
+        uint64_t sequence;
+        int refusal;
+        assert_int_equal(spool_fixture_try_append(fixture, 2, record, &appended, &refusal), 0);
+        assert_int_equal(cursor_begin_queue(&cursor, fixture->spool, 2, appended), 0);
+        assert_int_equal(cursor_next(&cursor, &sequence, &stored), 0);
+        assert_int_equal(sequence, appended);
+        assert_int_equal(stored.size_bytes, record.size_bytes);
+        assert_memory_equal(stored.data, record.data, record.size_bytes);
+        cursor_end(&cursor);
+        spool_fixture_free_record(&record);
+    }
+}
+
+static void cursor_appended_is_the_last_that_was_committed(void **state)
+{
+    struct spool_fixture *fixture = *state;
+    struct span record = spool_fixture_record(100, 1, NULL);
+    uint64_t sequence;
+    int refusal;
+    assert_int_equal(cursor_appended(fixture->spool, 1), 0);
+    spool_fixture_append(fixture, 1, 100);
+    assert_int_equal(batch_begin(fixture->batch, 100, 1), 0);
+    assert_int_equal(batch_append(fixture->batch, 1, record, &sequence, &refusal), 0);
+    assert_int_equal(cursor_appended(fixture->spool, 1), 1);
+    assert_int_equal(batch_commit(fixture->batch), 0);
+    assert_int_equal(cursor_appended(fixture->spool, 1), 2);
+    spool_fixture_free_record(&record);
+}
+
+static void cursor_shows_a_record_again_after_a_restart(void **state)
+{
+    struct spool_fixture *fixture = *state;
+    uint64_t sequences[4];
+    spool_fixture_append(fixture, 1, 100);
+    spool_fixture_append(fixture, 1, 100);
+    cursor_tell_position(fixture->spool, 1, 3); /* both in-flight: memory only */
+    spool_fixture_close(fixture);
+    spool_fixture_open(fixture);
+    assert_int_equal(spool_fixture_sequences(fixture, 1, false, sequences, 4), 2);
+}
+
+#define A_TEST(name)                                                                               \
+    cmocka_unit_test_setup_teardown(name, spool_fixture_set_up, spool_fixture_tear_down)
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        A_TEST(cursor_next_shows_records_in_order_from_where_it_was_told),
+        A_TEST(cursor_next_ends_at_once_where_nothing_is),
+        A_TEST(cursor_next_shows_bytes_as_they_were_appended),
+        A_TEST(cursor_appended_is_the_last_that_was_committed),
+        A_TEST(cursor_shows_a_record_again_after_a_restart),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

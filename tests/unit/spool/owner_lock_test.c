@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "spool/owner_lock.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+struct folder {
+    char path[64];
+    int fd;
+};
+
+static int set_up(void **state)
+{
+    struct folder *folder = calloc(1, sizeof(*folder));
+    assert_non_null(folder);
+    (void)snprintf(folder->path, sizeof(folder->path), "/tmp/owner_lock_test.XXXXXX");
+    assert_non_null(mkdtemp(folder->path));
+    folder->fd = open(folder->path, O_RDONLY | O_DIRECTORY);
+    assert_true(folder->fd >= 0);
+    *state = folder;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct folder *folder = *state;
+    (void)unlinkat(folder->fd, OWNER_LOCK_FILE, 0);
+    close(folder->fd);
+    assert_int_equal(rmdir(folder->path), 0);
+    free(folder);
+    return 0;
+}
+
+static void owner_lock_take_is_exclusive_and_says_who_has_it(void **state)
+{
+    struct folder *folder = *state;
+    char owner[OWNER_TEXT_BYTES] = "untouched";
+    char expected[OWNER_TEXT_BYTES];
+    int fd = -1;
+    int second = -1;
+    assert_int_equal(owner_lock_take(folder->fd, "first", owner, &fd), 0);
+    assert_int_equal(owner_lock_take(folder->fd, "second", owner, &second), OWNER_LOCK_E_OWNED);
+    assert_int_equal(second, -1);
+    (void)snprintf(expected, sizeof(expected), "first, pid %ld", (long)getpid());
+    assert_string_equal(owner, expected);
+    close(fd);
+    assert_int_equal(owner_lock_take(folder->fd, "second", owner, &second), 0);
+    close(second);
+}
+
+static void owner_lock_take_is_not_inherited_by_other_programs(void **state)
+{
+    struct folder *folder = *state;
+    char owner[OWNER_TEXT_BYTES];
+    int fd = -1;
+    assert_int_equal(owner_lock_take(folder->fd, "first", owner, &fd), 0);
+    assert_true((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
+    close(fd);
+}
+
+static void owner_lock_take_replaces_a_longer_text(void **state)
+{
+    struct folder *folder = *state;
+    char owner[OWNER_TEXT_BYTES];
+    char name[300];
+    int fd = -1;
+    int second = -1;
+    memset(name, 'n', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    assert_int_equal(owner_lock_take(folder->fd, name, owner, &fd), 0);
+    close(fd);
+    assert_int_equal(owner_lock_take(folder->fd, "short", owner, &fd), 0);
+    assert_int_equal(owner_lock_take(folder->fd, "other", owner, &second), OWNER_LOCK_E_OWNED);
+    assert_int_equal(strncmp(owner, "short, pid ", 11), 0);
+    close(fd);
+}
+
+static void owner_lock_take_follows_no_link(void **state)
+{
+    struct folder *folder = *state;
+    char owner[OWNER_TEXT_BYTES];
+    int fd = -1;
+    assert_int_equal(symlinkat("/dev/null", folder->fd, OWNER_LOCK_FILE), 0);
+    assert_true(owner_lock_take(folder->fd, "first", owner, &fd) < 0);
+    assert_int_equal(fd, -1);
+}
+
+#define A_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        A_TEST(owner_lock_take_is_exclusive_and_says_who_has_it),
+        A_TEST(owner_lock_take_is_not_inherited_by_other_programs),
+        A_TEST(owner_lock_take_replaces_a_longer_text),
+        A_TEST(owner_lock_take_follows_no_link),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
