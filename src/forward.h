@@ -65,10 +65,10 @@ SPOOL_MUST_CHECK int forward_new(const struct forward_config *config, struct for
  * the spool. */
 void forward_free(struct forward **forward);
 
-/* Forwards a destination to the address, from now on. The address is borrowed for the forwarder's
- * life. The Kafka client is opened when there is something to send. 0, -errno (-EEXIST: it has an
- * address). */
-SPOOL_MUST_CHECK int forward_add(struct forward *forward, uint32_t destination,
+/* Forwards the destination of that number to the address, from now on. The address is borrowed for
+ * the forwarder's life. The Kafka client is opened when there is something to send. 0, -errno
+ * (-EEXIST: it has an address). */
+SPOOL_MUST_CHECK int forward_add(struct forward *forward, uint32_t id,
                                  const struct address *address);
 
 /* Does what is due: takes reports, settles, reads, produces. Never waits. Returns after how many
@@ -79,7 +79,7 @@ SPOOL_MUST_CHECK uint64_t forward_step(struct forward *forward);
 size_t forward_fds(struct forward *forward, int *fds, size_t fds_max);
 
 /* Stops or goes on to read a destination's queue. */
-void forward_pause(struct forward *forward, uint32_t destination, bool pauses);
+void forward_pause(struct forward *forward, uint32_t id, bool pauses);
 
 /* Reads no more from any queue; reports are still taken. */
 void forward_stop(struct forward *forward);
@@ -91,7 +91,7 @@ void forward_purge(struct forward *forward);
 SPOOL_MUST_CHECK bool forward_is_idle(struct forward *forward);
 
 /* 0, or -ENOENT when the destination has no address. */
-SPOOL_MUST_CHECK int forward_status(struct forward *forward, uint32_t destination,
+SPOOL_MUST_CHECK int forward_status(struct forward *forward, uint32_t id,
                                     struct forward_status *ret_status);
 
 /* A state's name ("flowing"). Static. */

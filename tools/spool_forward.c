@@ -244,7 +244,7 @@ static bool program_wants_input(struct program *program)
 }
 
 /* Publishes the lines that can be read, and says which are accepted. */
-static enum forward_exit program_read_lines(struct program *program)
+static int program_read_lines(struct program *program)
 {
     struct message message;
     int r = line_publisher_step(program->lines);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include <cmocka.h>
 
@@ -98,12 +99,25 @@ void flow_restart(struct flow_fixture *flow)
     flow_start(flow);
 }
 
+/* Memory if there is enough: these tests are about order, and would wait for the disk's flushes
+ * most of their time. */
+static const char *flow_base(void)
+{
+    const char *base = getenv("TMPDIR");
+    if (base != NULL) {
+        return base;
+    }
+    struct statvfs status;
+    bool has_room = statvfs("/dev/shm", &status) == 0 &&
+                    (uint64_t)status.f_bavail * status.f_frsize >= 4ULL * FLOW_SPOOL_BYTES;
+    return has_room ? "/dev/shm" : "/tmp";
+}
+
 int flow_fixture_setup(void **state)
 {
     struct flow_fixture *flow = calloc(1, sizeof(*flow));
     assert_non_null(flow);
-    const char *base = getenv("TMPDIR");
-    snprintf(flow->dir, sizeof(flow->dir), "%s/flow-XXXXXX", base != NULL ? base : "/tmp");
+    snprintf(flow->dir, sizeof(flow->dir), "%s/flow-XXXXXX", flow_base());
     assert_non_null(mkdtemp(flow->dir));
     flow->seed = 1;
     fake_clock_init(&flow->clock);
@@ -151,8 +165,12 @@ uint32_t flow_add(struct flow_fixture *flow, const char *address)
 
 /* --- Records ---------------------------------------------------------------------------------- */
 
-static uint64_t flow_put(struct flow_fixture *flow, uint32_t destination,
-                         const struct record *record)
+void flow_begin(struct flow_fixture *flow, size_t bytes, size_t count)
+{
+    assert_int_equal(batch_begin(flow->batch, bytes, count), 0);
+}
+
+uint64_t flow_put(struct flow_fixture *flow, uint32_t destination, const struct record *record)
 {
     size_t size_bytes;
     assert_int_equal(record_size(record, &size_bytes), 0);
@@ -168,14 +186,19 @@ static uint64_t flow_put(struct flow_fixture *flow, uint32_t destination,
     return sequence;
 }
 
+void flow_commit(struct flow_fixture *flow)
+{
+    assert_int_equal(batch_commit(flow->batch), 0);
+}
+
 uint64_t flow_append_record(struct flow_fixture *flow, uint32_t destination,
                             const struct record *record)
 {
     size_t size_bytes;
     assert_int_equal(record_size(record, &size_bytes), 0);
-    assert_int_equal(batch_begin(flow->batch, size_bytes, 1), 0);
+    flow_begin(flow, size_bytes, 1);
     uint64_t sequence = flow_put(flow, destination, record);
-    assert_int_equal(batch_commit(flow->batch), 0);
+    flow_commit(flow);
     return sequence;
 }
 
@@ -185,12 +208,12 @@ uint64_t flow_append_many(struct flow_fixture *flow, uint32_t destination, size_
         .published_wall_ms = flow->clock.wall_now_ms,
         .payload = {"record", 6},
     };
-    assert_int_equal(batch_begin(flow->batch, count * 128, count), 0);
+    flow_begin(flow, count * FLOW_RECORD_BYTES, count);
     uint64_t first = flow_put(flow, destination, &record);
     for (size_t i = 1; i < count; i++) {
         (void)flow_put(flow, destination, &record);
     }
-    assert_int_equal(batch_commit(flow->batch), 0);
+    flow_commit(flow);
     return first;
 }
 
@@ -271,21 +294,21 @@ size_t flow_dead(struct flow_fixture *flow, uint32_t destination, uint64_t *sequ
     return count;
 }
 
-/* The place in the spool's file of a byte that a cursor shows. */
+/* The place in the spool's file of a byte that a cursor shows: a line of maps is
+ * "begin-end rights offset device inode path", in hexadecimal. */
 static off_t flow_place(const struct flow_fixture *flow, const void *byte)
 {
     char line[512];
     off_t place = -1;
+    uint64_t wanted = (uintptr_t)byte;
     FILE *maps = fopen("/proc/self/maps", "re");
     assert_non_null(maps);
     while (place < 0 && fgets(line, sizeof(line), maps) != NULL) {
-        unsigned long long begin;
-        unsigned long long end;
-        unsigned long long offset;
-        unsigned long long wanted = (uintptr_t)byte;
-        if (strstr(line, flow->dir) != NULL &&
-            sscanf(line, "%llx-%llx %*s %llx", &begin, &end, &offset) == 3 && wanted >= begin &&
-            wanted < end) {
+        char *rest = line;
+        uint64_t begin = strtoull(rest, &rest, 16);
+        uint64_t end = strtoull(rest + strlen("-"), &rest, 16);
+        uint64_t offset = strtoull(rest + strlen(" r--s "), NULL, 16);
+        if (strstr(line, flow->dir) != NULL && wanted >= begin && wanted < end) {
             place = (off_t)(wanted - begin + offset);
         }
     }

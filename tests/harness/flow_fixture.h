@@ -59,6 +59,12 @@ uint64_t flow_append(struct flow_fixture *flow, uint32_t destination);
 /* Appends count such records. Returns the first's sequence. */
 uint64_t flow_append_many(struct flow_fixture *flow, uint32_t destination, size_t count);
 
+/* Several in one commit: flow_begin() says how many bytes and records, about. */
+#define FLOW_RECORD_BYTES 128
+void flow_begin(struct flow_fixture *flow, size_t bytes, size_t count);
+uint64_t flow_put(struct flow_fixture *flow, uint32_t destination, const struct record *record);
+void flow_commit(struct flow_fixture *flow);
+
 /* One step of the forwarder, one commit, and one more step. */
 void flow_step(struct flow_fixture *flow);
 

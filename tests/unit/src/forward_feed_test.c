@@ -268,13 +268,16 @@ static void feed_settles_more_expired_records_than_a_window_has(void **state)
     struct flow_fixture *flow = *state;
     uint32_t destination = flow_add(flow, ADDRESS);
     struct record record = {.published_wall_ms = 1, .expires_wall_ms = 2, .payload = {"x", 1}};
-    for (int i = 0; i < 3 * READ_RECORDS_MAX; i++) {
-        (void)flow_append_record(flow, destination, &record);
+    size_t count = 3UL * READ_RECORDS_MAX;
+    flow_begin(flow, count * FLOW_RECORD_BYTES, count);
+    for (size_t i = 0; i < count; i++) {
+        (void)flow_put(flow, destination, &record);
     }
+    flow_commit(flow);
     flow->sinks.decide = answer_at_once;
     uint64_t last = flow_append(flow, destination);
     flow_run(flow);
-    assert_int_equal(flow_counter(flow, destination, COUNTER_EXPIRED), 3 * READ_RECORDS_MAX);
+    assert_int_equal(flow_counter(flow, destination, COUNTER_EXPIRED), count);
     assert_int_equal(flow->sinks.records_count, 1);
     assert_int_equal(flow->sinks.records[0].sequence, last);
 }

@@ -130,16 +130,21 @@ static int refuse(void *context, const struct record *record, uint64_t sequence,
 static void grow(struct model *model)
 {
     size_t count = model->flow->sinks.records_count;
-    if (count > model->records_seen) {
-        model->is_written = realloc(model->is_written, count * sizeof(bool));
-        model->is_failed = realloc(model->is_failed, count * sizeof(bool));
-        assert_true(model->is_written != NULL && model->is_failed != NULL);
-        for (size_t i = model->records_seen; i < count; i++) {
-            model->is_written[i] = false;
-            model->is_failed[i] = false;
-        }
-        model->records_seen = count;
+    if (count <= model->records_seen) {
+        return;
     }
+    bool *is_written = realloc(model->is_written, count * sizeof(bool));
+    bool *is_failed = realloc(model->is_failed, count * sizeof(bool));
+    if (is_written == NULL || is_failed == NULL) {
+        abort();
+    }
+    for (size_t i = model->records_seen; i < count; i++) {
+        is_written[i] = false;
+        is_failed[i] = false;
+    }
+    model->is_written = is_written;
+    model->is_failed = is_failed;
+    model->records_seen = count;
 }
 
 /* A record that was given back without being written leaves a hole: what was in-flight behind it
@@ -303,6 +308,7 @@ static void append_some(struct model *model)
 {
     struct flow_fixture *flow = model->flow;
     size_t count = 1 + (size_t)draw(model, 12);
+    flow_begin(flow, count * FLOW_RECORD_BYTES, count);
     for (size_t i = 0; i < count && model->known_count < RECORDS_MAX; i++) {
         struct known *known = &model->known[model->known_count];
         *known = (struct known){
@@ -317,13 +323,14 @@ static void append_some(struct model *model)
             .expires_wall_ms = known->can_expire ? now_ms + 1 + draw(model, 20000) : 0,
             .payload = {"x", 1},
         };
-        known->sequence = flow_append_record(flow, flow->destinations[known->destination], &record);
+        known->sequence = flow_put(flow, flow->destinations[known->destination], &record);
         if (model->known_count == 0) {
             model->first_sequence = known->sequence;
         }
         assert_int_equal(known->sequence, model->first_sequence + model->known_count);
         model->known_count++;
     }
+    flow_commit(flow);
 }
 
 static void crash(struct model *model)

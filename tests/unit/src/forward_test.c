@@ -16,8 +16,8 @@
 #define ADDRESS "[k1]broker:9092/topic"
 
 /* The longest wait of a backoff, and of a destination that is held. */
-#define RETRY_MS_MAX 10000
-#define HOLD_MS_MAX 60000
+#define RETRY_MS_MAX 10000ULL
+#define HOLD_MS_MAX 60000ULL
 
 /* Asserts that the records from at on are of these many sequences in a row. */
 static void assert_produced(const struct flow_fixture *flow, size_t at, uint64_t first,

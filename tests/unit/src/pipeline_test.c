@@ -230,6 +230,17 @@ static void find_accounted(struct fixture *fixture, bool *accounted)
     cursor_end(&cursor);
 }
 
+static void assert_all_accounted(struct shared *shared, const bool *accounted)
+{
+    for (size_t i = 0; i < atomic_load(&shared->accepted_count); i++) {
+        uint64_t sequence = atomic_load(&shared->accepted[i]);
+        assert_true(sequence > 0 && sequence < SEQUENCES_MAX);
+        if (!accounted[sequence]) {
+            fail_msg("record %llu was accepted and is gone", (unsigned long long)sequence);
+        }
+    }
+}
+
 static void run_round(struct fixture *fixture, size_t enough)
 {
     pid_t pids[PROCESSES_COUNT];
@@ -263,13 +274,7 @@ static void pipeline_stop_loses_nothing_that_was_accepted(void **state)
         run_round(fixture, 40);
         find_accounted(fixture, accounted);
         pipeline_free(&fixture->pipeline);
-        for (size_t i = 0; i < atomic_load(&fixture->shared->accepted_count); i++) {
-            uint64_t sequence = atomic_load(&fixture->shared->accepted[i]);
-            assert_true(sequence > 0 && sequence < SEQUENCES_MAX);
-            if (!accounted[sequence]) {
-                fail_msg("record %llu was accepted and is gone", (unsigned long long)sequence);
-            }
-        }
+        assert_all_accounted(fixture->shared, accounted);
     }
     free(accounted);
 }

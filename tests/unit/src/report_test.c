@@ -10,7 +10,7 @@
 
 #include "tests/harness/flow_fixture.h"
 
-#define OUTSTANDING_MAX 256
+#define OUTSTANDING_MAX 256UL
 #define FIRST_REPORT 1
 
 struct fixture {
@@ -66,9 +66,11 @@ static void publish(struct fixture *fixture, size_t count)
         .payload = {"a payload", 9},
         .report_route = {"route", 5},
     };
+    flow_begin(fixture->flow, count * FLOW_RECORD_BYTES, count);
     for (size_t i = 0; i < count; i++) {
-        (void)flow_append_record(fixture->flow, fixture->destination, &record);
+        (void)flow_put(fixture->flow, fixture->destination, &record);
     }
+    flow_commit(fixture->flow);
     flow_run(fixture->flow);
 }
 
@@ -167,7 +169,7 @@ static void reports_step_asks_a_busy_host_again(void **state)
     publish(fixture, 3);
     fixture->flow->host.report_result = HOST_E_BUSY;
     /* More often than there are places for outstanding ones: none is lost. */
-    for (int i = 0; i < 2 * OUTSTANDING_MAX; i++) {
+    for (size_t i = 0; i < 2 * OUTSTANDING_MAX; i++) {
         assert_int_equal(reports_step(fixture->reports), 0);
     }
     fixture->flow->host.report_result = 0;
