@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A batch: one LMDB write transaction of appends and settlements, all of it or nothing. Made again
- * and again by one thread, the committer.
+ * and again by one thread, the committer, of the process that owns the spool (S6).
  *
  * Nothing about records is remembered between batches: sequences, counters and levels are read in
  * the transaction that changes them, so another process (spool-inspect) may write in between.

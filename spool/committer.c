@@ -286,6 +286,7 @@ static void committer_refuse(struct committer *committer, const struct committer
     }
 }
 
+/* S1: after the commit, and only then, somebody hears "accepted". */
 static void committer_answer(struct committer *committer, size_t entries_count)
 {
     ring_answer(committer->config.ring, committer->entries, committer->outcomes, entries_count);

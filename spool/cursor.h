@@ -46,7 +46,8 @@ void cursor_end(struct cursor *cursor);
 /* --- What the forwarder tells and asks ---------------------------------------------------------
  */
 
-/* Tells how far the destination has been read: records before it may be in-flight. */
+/* Tells how far the destination has been read: records before it may be in-flight. That is all the
+ * store ever knows of it, and it is not stored (S10). */
 void cursor_tell_position(struct spool *spool, uint32_t destination, uint64_t position);
 
 /* The last sequence that was appended to the destination's queue and committed, as far as this

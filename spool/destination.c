@@ -18,7 +18,8 @@ static uint32_t destination_find(const struct spool *spool, const char *identity
     return 0;
 }
 
-/* Writes a destination's row: u32 identity size, u32 address size, identity, address. */
+/* Writes a destination's row (S11: neither text has a secret): u32 identity size, u32 address size,
+ * identity, address. */
 static int destination_put(struct spool *spool, MDB_txn *txn, uint32_t id, const char *identity,
                            const char *address)
 {
@@ -69,11 +70,11 @@ static int destination_failure(struct spool *spool, int code, struct message *me
         return SPOOL_E_DISK_FULL;
     }
     message_set(message, "%s: cannot store a destination: %s", spool->dir, mdb_result_text(code));
-    if (r == MDB_RESULT_PANIC || r == -EIO) {
-        atomic_store(&spool->is_latched, true);
-        return SPOOL_E_LATCHED;
+    if (r == -ENOMEM) {
+        return r;
     }
-    return r < 0 ? r : -EPROTO;
+    atomic_store(&spool->is_latched, true); /* S9 */
+    return SPOOL_E_LATCHED;
 }
 
 /* With destinations_lock and env_lock held. */

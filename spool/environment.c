@@ -370,8 +370,8 @@ static int environment_open_env(struct spool *spool)
         code = mdb_env_set_mapsize(spool->env, (size_t)spool->claim.limit_bytes);
     }
     if (code == 0) {
-        /* NOTLS: a reader belongs to a cursor, not to a thread. Never NOMEMINIT, which would let
-         * heap bytes (secrets) into the file; never WRITEMAP, see docs/decisions/0003. */
+        /* NOTLS: a reader belongs to a cursor, not to a thread. S11: never NOMEMINIT, which would
+         * let heap bytes (secrets) into the file; never WRITEMAP: docs/decisions/0003. */
         unsigned flags = MDB_NOTLS;
         if (spool->config.durability == SPOOL_NOMETASYNC) {
             flags |= MDB_NOMETASYNC;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Who owns a spool: an exclusive lock on a file in its folder, held for as long as the owner lives
- * and dropped by the kernel when it dies. The file's text says who, for people; the lock decides.
+ * Who owns a spool (S6): an exclusive lock on a file in its folder, held for as long as the owner
+ * lives and dropped by the kernel when it dies. The file's text says who, for people; the lock
+ * decides.
  */
 #ifndef SPOOL_OWNER_LOCK_H
 #define SPOOL_OWNER_LOCK_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Puts the files of a damaged spool aside, under a dated name in the same folder: nothing is ever
- * deleted. */
+ * deleted (S8). */
 #ifndef SPOOL_SET_ASIDE_H
 #define SPOOL_SET_ASIDE_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Settling: the only way a record leaves its queue. Deleting it, moving it to the dead letters and
- * noting its report are one transaction, so a record is never in two places and a report never
- * lost.
+ * noting its report are one transaction, so a record is never in two places (S2) and a report never
+ * lost (S5).
  */
 #include "spool/batch_private.h"
 #include "spool/record.h"
@@ -251,7 +251,7 @@ static int settle_dead_letter(struct batch *batch, const struct settlement *sett
     return code;
 }
 
-/* Deletes a report whose route was run, or that nobody can read. */
+/* Deletes a report whose route was run, or that nobody can read: nothing else does (S5). */
 static int settle_report_run(struct batch *batch, const struct settlement *settlement)
 {
     MDB_val key = environment_key(&settlement->sequence, sizeof(settlement->sequence));
