@@ -60,9 +60,6 @@ void batch_note_largest(struct batch *batch, size_t size_bytes);
 
 /* --- room.c ----------------------------------------------------------------------------------- */
 
-/* Pages that appends never take. */
-SPOOL_MUST_CHECK uint64_t room_reserve_pages(const struct spool *spool, uint32_t page_bytes);
-
 /* Claims disk for what the batch may write, and sets room_pages. used_pages and page_bytes are
  * known. LMDB's code. */
 SPOOL_MUST_CHECK int room_measure(struct batch *batch, uint64_t appends_bytes,

@@ -20,9 +20,10 @@
 
 static_assert(SPOOL_BYTES_MIN / 4096 > 2 * ROOM_RESERVE_PAGES_MIN, "the reserve must leave room");
 
-uint64_t room_reserve_pages(const struct spool *spool, uint32_t page_bytes)
+/* Of a file of so many pages. */
+static uint64_t room_reserve_pages(uint64_t limit_pages)
 {
-    uint64_t pages = spool->config.max_bytes / page_bytes / ROOM_RESERVE_SHARE;
+    uint64_t pages = limit_pages / ROOM_RESERVE_SHARE;
     if (pages < ROOM_RESERVE_PAGES_MIN) {
         return ROOM_RESERVE_PAGES_MIN;
     }
@@ -201,7 +202,8 @@ int room_measure(struct batch *batch, uint64_t appends_bytes, uint64_t appends_c
     batch->held_pages = 0;
     batch->settled_count = 0;
     batch->settled_frame = 0;
-    uint64_t reserve = room_reserve_pages(spool, batch->page_bytes);
+    uint64_t limit_pages = spool->config.max_bytes / page_bytes;
+    uint64_t reserve = room_reserve_pages(limit_pages);
     /* At most three pages a record beside its own bytes: its leaf, its head, its last page. */
     uint64_t wanted = reserve + 3 * appends_count + appends_bytes / page_bytes;
     MDB_envinfo info;
@@ -217,8 +219,11 @@ int room_measure(struct batch *batch, uint64_t appends_bytes, uint64_t appends_c
     batch->is_limit_disk = r == CLAIM_E_DISK_FULL;
     uint64_t map_pages =
         (batch->is_limit_disk ? spool->claim.claimed_bytes : info.me_mapsize) / page_bytes;
-    uint64_t limit_pages = spool->config.max_bytes / page_bytes;
-    limit_pages = map_pages < limit_pages ? map_pages : limit_pages;
+    if (map_pages < limit_pages) {
+        /* The disk is smaller than the limit: its size sets the reserve too. */
+        limit_pages = map_pages;
+        reserve = room_reserve_pages(limit_pages);
+    }
 
     uint64_t room = limit_pages > batch->used_pages ? limit_pages - batch->used_pages : 0;
     uint64_t usable = map_pages > file_pages ? map_pages - file_pages : 0;

@@ -16,6 +16,7 @@
 #include "tests/harness/spool_fixture.h"
 
 #include "spool/cursor.h"
+#include "spool/limits.h"
 #include "spool/record.h"
 
 #include <stdlib.h>
@@ -62,7 +63,7 @@ static bool begin(struct world *world, enum small_disk_kind kind)
     }
     assert_int_equal(setenv("SPOOL_TEST_DIR", world->disk.folder, 1), 0);
     spool_fixture_set_up_closed((void **)&world->spool);
-    world->spool->config.max_bytes = 64ULL << 20;
+    world->spool->config.max_bytes = SPOOL_BYTES_DEFAULT;
     assert_int_equal(ring_new(&config, &world->ring), 0);
     return true;
 }
@@ -185,7 +186,6 @@ static void check_life(struct world *world, size_t payload_bytes)
     uint64_t some = 20;
     small_disk_fill(&world->disk); /* so that there is something to free later */
     small_disk_free(&world->disk, 9ULL << 20);
-    world->spool->config.max_bytes = 32ULL << 20;
     open_world(world);
     for (uint64_t i = 0; i < some; i++) {
         assert_int_equal(publish(world, payload_bytes).result, OUTCOME_ACCEPTED);
