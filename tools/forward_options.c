@@ -35,7 +35,9 @@ static const struct argp_option options_table[] = {
     {NULL, 'K', "DELIM", 0, "Lines are KEY DELIM PAYLOAD; one without DELIM has no key", 2},
     {NULL, 'H', "NAME=VALUE", 0, "Add a header to each record; can be given again", 2},
     {"ack", OPTION_ACK, NULL, 0,
-     "Print each record's sequence once it is committed, in the order of the lines", 2},
+     "Print each line's sequence once it is committed, the n-th for the n-th line; none after a line "
+     "that was refused",
+     2},
     {"drain", OPTION_DRAIN, NULL, 0, "End with 0 when the spool is empty", 3},
     {"timeout", OPTION_TIMEOUT, "SECONDS", 0, "End with 4 if --drain takes longer", 3},
     {"durability", OPTION_DURABILITY, "MODE", 0,

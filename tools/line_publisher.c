@@ -70,7 +70,9 @@ static void line_publisher_note(struct line_publisher *publisher, enum outcome o
     publisher->finished_lines++;
     if (outcome == OUTCOME_ACCEPTED) {
         progress->accepted_count++;
-        publisher->config.on_accepted(publisher->config.context, sequence);
+        if (progress->refusal == OUTCOME_ACCEPTED) {
+            publisher->config.on_accepted(publisher->config.context, sequence);
+        }
     } else if (progress->refusal == OUTCOME_ACCEPTED) {
         progress->refusal = outcome;
         progress->refused_line = publisher->finished_lines;

@@ -19,7 +19,8 @@ struct line_publisher_config {
     const char *key_delimiter; /* NULL: lines have no key */
     const struct record_header *headers;
     uint16_t headers_count;
-    /* Called for each line that was accepted, in order. */
+    /* Called for each accepted line before the first that is refused: the n-th call is about the
+     * n-th line. */
     void (*on_accepted)(void *context, uint64_t sequence);
     void *context;
 };
