@@ -347,7 +347,7 @@ class PublishTest(unittest.TestCase):
         for password in (f"g.sasl.password={CANARY}", f"g.sasl.password.file={secret}"):
             result = forward.run(
                 *["--spool", self.spool, "--broker", f"{address}&{password}"],
-                *["--publish", "k1", "--ack", "--drain", "--timeout", 2, "--json"],
+                *["--publish", "k1", "--ack", "--drain", "--timeout", 2, "--flush", 0, "--json"],
                 lines=[b"a line"] * 3,
             )
             self.assertEqual(result.code, 4, result)
