@@ -3,7 +3,6 @@
 #include "spool/batch_private.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
 /* Pages that appends leave free (S7): deleting copies pages before it frees any. 64 were measured
@@ -18,7 +17,8 @@
 #define ROOM_PAGE_HEAD_BYTES 16 /* of each page; an overflow record has one */
 #define ROOM_NODE_BYTES 18      /* of each value in a leaf: node head, 8-byte key, index */
 
-static_assert(SPOOL_BYTES_MIN / 4096 > 2 * ROOM_RESERVE_PAGES_MIN, "the reserve must leave room");
+static_assert(SPOOL_BYTES_MIN / 4096 > 2ULL * ROOM_RESERVE_PAGES_MIN,
+              "the reserve must leave room");
 
 /* Of a file of so many pages. */
 static uint64_t room_reserve_pages(uint64_t limit_pages)
@@ -121,10 +121,10 @@ bool room_is_enough(const struct batch *batch, uint64_t leaf_left_bytes, uint64_
 static int room_note_reader(const char *line, void *context)
 {
     uint64_t *oldest = context;
-    int pid;
-    unsigned long thread;
-    unsigned long txn_id;
-    if (sscanf(line, "%d %lx %lu", &pid, &thread, &txn_id) == 3 && txn_id < *oldest) {
+    const char *at = strrchr(line, ' ');
+    char *end;
+    uint64_t txn_id = at != NULL ? strtoull(at, &end, 10) : 0;
+    if (at != NULL && *end == '\n' && end > at + 1 && txn_id < *oldest) {
         *oldest = txn_id;
     }
     return 0;

@@ -13,8 +13,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <spawn.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 /* A namespace of mounts that nobody else sees; once for the process. */
 static bool small_disk_unshare(void)
@@ -27,14 +29,26 @@ static bool small_disk_unshare(void)
     return is_unshared;
 }
 
+/* Runs a program; whether it succeeded. */
+static bool small_disk_run(const char *const arguments[])
+{
+    pid_t child;
+    int status;
+    /* posix_spawnp() does not write to its arguments. */
+    char *const *borrowed = (char *const *)(uintptr_t)arguments;
+    return posix_spawnp(&child, arguments[0], NULL, NULL, borrowed, environ) == 0 &&
+           waitpid(child, &status, 0) == child && status == 0;
+}
+
 static bool small_disk_mount_ext4(struct small_disk *disk)
 {
-    char command[400];
     (void)snprintf(disk->image, sizeof(disk->image), "%s.image", disk->folder);
-    (void)snprintf(command, sizeof(command),
-                   "truncate -s %llu %s && mkfs.ext4 -q -m 0 -F %s && mount -o loop %s %s",
-                   SMALL_DISK_BYTES, disk->image, disk->image, disk->image, disk->folder);
-    return system(command) == 0;
+    int fd = open(disk->image, O_RDWR | O_CREAT, 0600);
+    bool has_size = fd >= 0 && ftruncate(fd, SMALL_DISK_BYTES) == 0;
+    spool_close_fd(&fd);
+    const char *make[] = {"mkfs.ext4", "-q", "-m", "0", "-F", disk->image, NULL};
+    const char *mount_it[] = {"mount", "-o", "loop", disk->image, disk->folder, NULL};
+    return has_size && small_disk_run(make) && small_disk_run(mount_it);
 }
 
 bool small_disk_mount(struct small_disk *disk, enum small_disk_kind kind)

@@ -17,7 +17,6 @@
 #include "spool/record.h"
 
 #include <fcntl.h>
-#include <pthread.h>
 
 #define SLOTS 512
 #define SETTLEMENTS_MAX (INFLIGHT_RECORDS_MAX + 8192U) /* as in committer.c */
@@ -490,105 +489,6 @@ static void committer_step_mends_a_latched_spool_with_no_work(void **state)
     assert_int_equal(world->commits_count, 1);
 }
 
-/* --- Threads ---------------------------------------------------------------------------------- */
-
-#define PUBLISHERS 4
-#define PUBLISHES_EACH 300
-
-struct crowd {
-    struct world *world;
-    atomic_bool stops;
-    _Atomic uint64_t accepted;
-    _Atomic uint64_t settled;
-};
-
-static void *crowd_publish(void *context)
-{
-    struct crowd *crowd = context;
-    uint8_t payload[300] = {0};
-    struct record record = {.published_wall_ms = 1, .payload = {payload, sizeof(payload)}};
-    uint64_t last = 0;
-    for (int i = 0; i < PUBLISHES_EACH; i++) {
-        struct ring_ticket ticket;
-        struct ring_outcome outcome;
-        assert_int_equal(ring_submit(crowd->world->ring, 1, &record, 60000, false, &ticket), 0);
-        assert_int_equal(ring_wait(crowd->world->ring, ticket, 60000, &outcome), 0);
-        assert_int_equal(outcome.result, OUTCOME_ACCEPTED);
-        assert_true(outcome.sequence > last); /* S3 */
-        last = outcome.sequence;
-        atomic_fetch_add(&crowd->accepted, 1);
-    }
-    return NULL;
-}
-
-static void *crowd_commit(void *context)
-{
-    struct crowd *crowd = context;
-    while (!atomic_load(&crowd->stops)) {
-        while (committer_step(crowd->world->committer, false) > 0) {
-        }
-        committer_wait(crowd->world->committer, 20);
-    }
-    while (committer_step(crowd->world->committer, true) > 0) {
-    }
-    return NULL;
-}
-
-/* Reads in order and settles what it reads, as the forwarder does. */
-static void *crowd_forward(void *context)
-{
-    struct crowd *crowd = context;
-    struct spool *spool = crowd->world->spool->spool;
-    uint64_t next = 1;
-    while (atomic_load(&crowd->settled) < (uint64_t)PUBLISHERS * PUBLISHES_EACH) {
-        struct cursor cursor;
-        struct span stored;
-        uint64_t sequence;
-        struct counters counters;
-        struct spool_space space;
-        assert_int_equal(cursor_begin_queue(&cursor, spool, 1, next), 0);
-        while (cursor_next(&cursor, &sequence, &stored) == 0) {
-            struct record record;
-            assert_int_equal(sequence, next);
-            assert_int_equal(record_decode(stored, &record), 0);
-            next = sequence + 1;
-            settle(crowd->world, SETTLE_DELIVERED, sequence);
-            atomic_fetch_add(&crowd->settled, 1);
-        }
-        cursor_end(&cursor);
-        assert_int_equal(spool_counters(spool, 1, &counters), 0);
-        assert_int_equal(spool_space(spool, &space), 0);
-        assert_true(committer_settled(crowd->world->committer) <= atomic_load(&crowd->settled));
-    }
-    return NULL;
-}
-
-static void committer_and_its_threads_agree(void **state)
-{
-    struct world *world = *state;
-    struct crowd crowd = {.world = world};
-    pthread_t publishers[PUBLISHERS];
-    pthread_t committer;
-    pthread_t forwarder;
-    assert_int_equal(pthread_create(&committer, NULL, crowd_commit, &crowd), 0);
-    assert_int_equal(pthread_create(&forwarder, NULL, crowd_forward, &crowd), 0);
-    for (size_t i = 0; i < PUBLISHERS; i++) {
-        assert_int_equal(pthread_create(&publishers[i], NULL, crowd_publish, &crowd), 0);
-    }
-    for (size_t i = 0; i < PUBLISHERS; i++) {
-        assert_int_equal(pthread_join(publishers[i], NULL), 0);
-    }
-    assert_int_equal(pthread_join(forwarder, NULL), 0);
-    atomic_store(&crowd.stops, true);
-    ring_bell(world->ring);
-    assert_int_equal(pthread_join(committer, NULL), 0);
-    assert_int_equal(atomic_load(&crowd.accepted), PUBLISHERS * PUBLISHES_EACH);
-    assert_int_equal(committer_settled(world->committer), PUBLISHERS * PUBLISHES_EACH);
-    assert_int_equal(level(world, COUNTER_QUEUE_RECORDS), 0);
-    assert_int_equal(level(world, COUNTER_DELIVERED), PUBLISHERS * PUBLISHES_EACH);
-    spool_fixture_check(world->spool);
-}
-
 #define A_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -607,7 +507,6 @@ int main(void)
         A_TEST(committer_step_lets_small_records_pass_a_large_one),
         A_TEST(committer_step_mends_a_latched_spool),
         A_TEST(committer_step_mends_a_latched_spool_with_no_work),
-        A_TEST(committer_and_its_threads_agree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

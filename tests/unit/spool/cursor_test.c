@@ -14,6 +14,8 @@
 
 #include "spool/limits.h"
 
+#include <fcntl.h>
+
 static void cursor_next_shows_records_in_order_from_where_it_was_told(void **state)
 {
     struct spool_fixture *fixture = *state;
@@ -98,6 +100,42 @@ static void cursor_appended_is_the_last_that_was_committed(void **state)
     spool_fixture_free_record(&record);
 }
 
+/* A page of zeros in the middle of the file, behind LMDB's back. */
+static void cursor_next_says_that_a_page_is_damaged(void **state)
+{
+    struct spool_fixture *fixture = *state;
+    struct cursor cursor;
+    struct span stored;
+    uint64_t sequence = 0;
+    static const uint8_t zeros[4096];
+    for (int i = 0; i < 300; i++) {
+        spool_fixture_append(fixture, 1, 1000);
+    }
+    assert_int_equal(cursor_begin_queue(&cursor, fixture->spool, 1, 150), 0);
+    assert_int_equal(cursor_next(&cursor, &sequence, &stored), 0);
+    cursor_end(&cursor);
+    /* The leaf of record 150 is found by the record's bytes. */
+    int fd = open(spool_fixture_path(fixture, "data.mdb"), O_RDWR);
+    assert_true(fd >= 0);
+    struct span record = spool_fixture_record(1000, 1000, NULL);
+    uint64_t key = 150;
+    uint8_t page[4096];
+    for (off_t at = 8192; pread(fd, page, sizeof(page), at) == sizeof(page); at += 4096) {
+        if (memmem(page, sizeof(page), &key, sizeof(key)) != NULL &&
+            memmem(page, sizeof(page), record.data, record.size_bytes) != NULL) {
+            assert_int_equal(pwrite(fd, zeros, sizeof(zeros), at), sizeof(zeros));
+        }
+    }
+    close(fd);
+    spool_fixture_free_record(&record);
+    assert_int_equal(cursor_begin_queue(&cursor, fixture->spool, 1, 150), 0);
+    assert_int_equal(cursor_next(&cursor, &sequence, &stored), CURSOR_E_DAMAGED);
+    cursor_end(&cursor);
+    assert_int_equal(cursor_begin_queue(&cursor, fixture->spool, 1, 200), 0);
+    assert_int_equal(cursor_next(&cursor, &sequence, &stored), 0);
+    cursor_end(&cursor);
+}
+
 static void cursor_shows_a_record_again_after_a_restart(void **state)
 {
     struct spool_fixture *fixture = *state;
@@ -120,6 +158,7 @@ int main(void)
         A_TEST(cursor_next_ends_at_once_where_nothing_is),
         A_TEST(cursor_next_shows_bytes_as_they_were_appended),
         A_TEST(cursor_appended_is_the_last_that_was_committed),
+        A_TEST(cursor_next_says_that_a_page_is_damaged),
         A_TEST(cursor_shows_a_record_again_after_a_restart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -258,7 +258,7 @@ static void check_alone(enum small_disk_kind kind)
         assert_int_equal(statvfs(world.disk.folder, &status), 0);
         print_message("%llu records of 512 bytes on 16 MiB, %llu bytes are left free\n",
                       (unsigned long long)accepted,
-                      (unsigned long long)(status.f_bavail * status.f_frsize));
+                      (unsigned long long)status.f_bavail * status.f_frsize);
         assert_true(accepted * 512 > 7ULL << 20);
         settle_all(&world, round == 1 ? SETTLE_EXPIRED_DROP : SETTLE_DELIVERED);
         assert_int_equal(waiting(&world), 0);
