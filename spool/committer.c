@@ -4,6 +4,7 @@
 #include "spool/batch.h"
 #include "spool/gather.h"
 #include "spool/limits.h"
+#include "spool/settle_queue.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -16,8 +17,6 @@
 #define SETTLE_DELAY_MS 5
 /* ... unless this many wait: then the flush is well used. */
 #define SETTLE_COUNT_DUE 2048
-/* In-flight records, and reports and operators' settlements beside them. */
-#define SETTLEMENTS_MAX (INFLIGHT_RECORDS_MAX + 8192U)
 
 /* How often a latched spool is opened again, and settlements are tried again on a full one. */
 #define REOPEN_INTERVAL_MS 1000
@@ -33,15 +32,7 @@ struct committer {
     struct clock *clock;
     struct batch *batch;
 
-    /* Settlements that wait: a circular queue. The committer's thread moves first, others append.
-     */
-    pthread_mutex_t lock;
-    struct settlement *settlements;
-    size_t settlements_first;
-    size_t settlements_count;
-    uint64_t handed_count;         /* since the beginning */
-    uint64_t settlements_since_ms; /* when the first of them came */
-    _Atomic uint64_t settled_count;
+    struct settle_queue settlements;
 
     /* The committer's thread only. */
     struct ring_entry entries[BATCH_RECORDS_MAX];
@@ -64,13 +55,12 @@ int committer_new(const struct committer_config *config, struct committer **ret_
     }
     committer->config = *config;
     committer->clock = clock_system();
-    pthread_mutex_init(&committer->lock, NULL);
     pthread_mutex_init(&committer->statistics_lock, NULL);
-    committer->settlements = calloc(SETTLEMENTS_MAX, sizeof(*committer->settlements));
-    if (committer->settlements == NULL) {
-        return -ENOMEM;
+    int r = settle_queue_init(&committer->settlements, committer->clock);
+    if (r < 0) {
+        return r;
     }
-    int r = batch_new(config->spool, &committer->batch);
+    r = batch_new(config->spool, &committer->batch);
     if (r < 0) {
         return r;
     }
@@ -85,9 +75,8 @@ void committer_free(struct committer **committer_at)
         return;
     }
     batch_free(&committer->batch);
-    pthread_mutex_destroy(&committer->lock);
+    settle_queue_deinit(&committer->settlements);
     pthread_mutex_destroy(&committer->statistics_lock);
-    free(committer->settlements);
     free(committer);
 }
 
@@ -96,27 +85,12 @@ void committer_free(struct committer **committer_at)
 int committer_settle(struct committer *committer, const struct settlement *settlements,
                      size_t count, uint64_t *ret_position)
 {
-    pthread_mutex_lock(&committer->lock);
-    if (committer->settlements_count + count > SETTLEMENTS_MAX) {
-        pthread_mutex_unlock(&committer->lock);
+    size_t before = 0;
+    if (settle_queue_append(&committer->settlements, settlements, count, &before, ret_position) !=
+        0) {
         return COMMITTER_E_BUSY;
     }
-    bool rings = committer->settlements_count == 0 ||
-                 (committer->settlements_count < SETTLE_COUNT_DUE &&
-                  committer->settlements_count + count >= SETTLE_COUNT_DUE);
-    if (committer->settlements_count == 0) {
-        committer->settlements_since_ms = committer->clock->monotonic_ms(committer->clock);
-    }
-    for (size_t i = 0; i < count; i++) {
-        size_t at =
-            (committer->settlements_first + committer->settlements_count + i) % SETTLEMENTS_MAX;
-        committer->settlements[at] = settlements[i];
-    }
-    committer->settlements_count += count;
-    committer->handed_count += count;
-    *ret_position = committer->handed_count;
-    pthread_mutex_unlock(&committer->lock);
-    if (rings) {
+    if (before == 0 || (before < SETTLE_COUNT_DUE && before + count >= SETTLE_COUNT_DUE)) {
         ring_bell(committer->config.ring);
     }
     return 0;
@@ -124,27 +98,7 @@ int committer_settle(struct committer *committer, const struct settlement *settl
 
 uint64_t committer_settled(const struct committer *committer)
 {
-    return atomic_load(&committer->settled_count);
-}
-
-static size_t committer_waiting(struct committer *committer, uint64_t *ret_since_ms)
-{
-    pthread_mutex_lock(&committer->lock);
-    size_t count = committer->settlements_count;
-    *ret_since_ms = committer->settlements_since_ms;
-    pthread_mutex_unlock(&committer->lock);
-    return count < BATCH_RECORDS_MAX ? count : BATCH_RECORDS_MAX;
-}
-
-static void committer_drop_settled(struct committer *committer, size_t count)
-{
-    pthread_mutex_lock(&committer->lock);
-    assert(count <= committer->settlements_count);
-    committer->settlements_first = (committer->settlements_first + count) % SETTLEMENTS_MAX;
-    committer->settlements_count -= count;
-    committer->settlements_since_ms = committer->clock->monotonic_ms(committer->clock);
-    pthread_mutex_unlock(&committer->lock);
-    atomic_fetch_add(&committer->settled_count, count);
+    return settle_queue_settled(&committer->settlements);
 }
 
 /* --- One commit ------------------------------------------------------------------------------- */
@@ -229,8 +183,7 @@ static int committer_fill(struct committer *committer, struct committer_try *try
     while (r == 0 && try->settled_done < try->settlements_count &&
            !batch_is_large(committer->batch)) {
         size_t at = try->settlements_at + try->settled_done;
-        const struct settlement *settlement =
-            &committer->settlements[(committer->settlements_first + at) % SETTLEMENTS_MAX];
+        const struct settlement *settlement = settle_queue_at(&committer->settlements, at);
         if (settlement->action != SETTLE_ACTION_COUNT) { /* see committer_settle_around() */
             r = batch_settle(committer->batch, settlement);
         }
@@ -348,8 +301,7 @@ static void committer_settle_around(struct committer *committer, size_t count)
             return;
         }
         for (size_t i = at; i < at + done; i++) {
-            size_t place = (committer->settlements_first + i) % SETTLEMENTS_MAX;
-            committer->settlements[place].action = SETTLE_ACTION_COUNT;
+            settle_queue_at(&committer->settlements, i)->action = SETTLE_ACTION_COUNT;
         }
         passed_count += done == 0;
         at += done == 0 ? 1 : done;
@@ -447,7 +399,8 @@ static size_t committer_due(struct committer *committer, bool has_company)
 {
     uint64_t since_ms;
     uint64_t now_ms = committer->clock->monotonic_ms(committer->clock);
-    size_t count = committer_waiting(committer, &since_ms);
+    size_t waiting = settle_queue_waiting(&committer->settlements, &since_ms);
+    size_t count = waiting < BATCH_RECORDS_MAX ? waiting : BATCH_RECORDS_MAX;
     if (now_ms < committer->retry_at_ms) {
         return 0;
     }
@@ -528,7 +481,7 @@ size_t committer_step(struct committer *committer, bool settles_now)
         }
     }
     if (settled_count > 0) {
-        committer_drop_settled(committer, settled_count);
+        settle_queue_take_out(&committer->settlements, settled_count);
     }
     committer_end(committer, &try);
     if ((try.entries_count > 0 && try.result == 0) || settled_count > 0 ||
@@ -541,7 +494,7 @@ size_t committer_step(struct committer *committer, bool settles_now)
 void committer_wait(struct committer *committer, uint64_t timeout_ms)
 {
     uint64_t since_ms;
-    if (committer_waiting(committer, &since_ms) > 0) {
+    if (settle_queue_waiting(&committer->settlements, &since_ms) > 0) {
         uint64_t delay_ms = SETTLE_DELAY_MS;
         if (committer->clock->monotonic_ms(committer->clock) < committer->retry_at_ms) {
             delay_ms = RETRY_INTERVAL_MS;
@@ -559,5 +512,5 @@ void committer_statistics(struct committer *committer, struct committer_statisti
     pthread_mutex_lock(&committer->statistics_lock);
     *ret_statistics = committer->statistics;
     pthread_mutex_unlock(&committer->statistics_lock);
-    ret_statistics->settled_count = atomic_load(&committer->settled_count);
+    ret_statistics->settled_count = committer_settled(committer);
 }

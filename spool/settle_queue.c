@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "spool/settle_queue.h"
+
+#include "spool/limits.h"
+
+#include <assert.h>
+#include <errno.h>
+
+/* In-flight records, and reports and operators' settlements beside them. */
+#define SETTLEMENTS_MAX (INFLIGHT_RECORDS_MAX + 8192U)
+
+int settle_queue_init(struct settle_queue *queue, struct clock *clock)
+{
+    struct settlement *settlements = calloc(SETTLEMENTS_MAX, sizeof(*settlements));
+    if (settlements == NULL) {
+        return -ENOMEM;
+    }
+    *queue = (struct settle_queue){.clock = clock, .settlements = settlements};
+    pthread_mutex_init(&queue->lock, NULL);
+    return 0;
+}
+
+void settle_queue_deinit(struct settle_queue *queue)
+{
+    if (queue->settlements != NULL) {
+        pthread_mutex_destroy(&queue->lock);
+        free(queue->settlements);
+        queue->settlements = NULL;
+    }
+}
+
+int settle_queue_append(struct settle_queue *queue, const struct settlement *settlements,
+                        size_t count, size_t *ret_count_before, uint64_t *ret_position)
+{
+    pthread_mutex_lock(&queue->lock);
+    if (queue->count + count > SETTLEMENTS_MAX) {
+        pthread_mutex_unlock(&queue->lock);
+        return SETTLE_QUEUE_E_FULL;
+    }
+    if (queue->count == 0) {
+        queue->since_ms = queue->clock->monotonic_ms(queue->clock);
+    }
+    for (size_t i = 0; i < count; i++) {
+        queue->settlements[(queue->first + queue->count + i) % SETTLEMENTS_MAX] = settlements[i];
+    }
+    *ret_count_before = queue->count;
+    queue->count += count;
+    queue->appended_count += count;
+    *ret_position = queue->appended_count;
+    pthread_mutex_unlock(&queue->lock);
+    return 0;
+}
+
+size_t settle_queue_waiting(struct settle_queue *queue, uint64_t *ret_since_ms)
+{
+    pthread_mutex_lock(&queue->lock);
+    size_t count = queue->count;
+    *ret_since_ms = queue->since_ms;
+    pthread_mutex_unlock(&queue->lock);
+    return count;
+}
+
+uint64_t settle_queue_settled(const struct settle_queue *queue)
+{
+    return atomic_load(&queue->settled_count);
+}
+
+struct settlement *settle_queue_at(struct settle_queue *queue, size_t at)
+{
+    /* No lock: this thread alone moves first, and others write behind count. */
+    return &queue->settlements[(queue->first + at) % SETTLEMENTS_MAX];
+}
+
+void settle_queue_take_out(struct settle_queue *queue, size_t count)
+{
+    pthread_mutex_lock(&queue->lock);
+    assert(count <= queue->count);
+    queue->first = (queue->first + count) % SETTLEMENTS_MAX;
+    queue->count -= count;
+    queue->since_ms = queue->clock->monotonic_ms(queue->clock);
+    pthread_mutex_unlock(&queue->lock);
+    atomic_fetch_add(&queue->settled_count, count);
+}

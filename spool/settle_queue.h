@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Settlements on their way into a commit, first come first served. Any thread of the process
+ * appends; the committer's thread alone looks at them, marks them and takes them out.
+ */
+#ifndef SPOOL_SETTLE_QUEUE_H
+#define SPOOL_SETTLE_QUEUE_H
+
+#include "spool/base.h"
+#include "spool/clock.h"
+#include "spool/settlement.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct settle_queue {
+    struct clock *clock;
+    pthread_mutex_t lock; /* of all but settled_count */
+    struct settlement *settlements;
+    size_t first;
+    size_t count;
+    uint64_t appended_count; /* since the beginning */
+    uint64_t since_ms;       /* when the first that waits came */
+    _Atomic uint64_t settled_count;
+};
+
+#define SETTLE_QUEUE_E_FULL 1
+
+SPOOL_MUST_CHECK int settle_queue_init(struct settle_queue *queue, struct clock *clock);
+void settle_queue_deinit(struct settle_queue *queue);
+
+/* Appends all or none. *ret_count_before is how many waited, *ret_position where the last of these
+ * is, counted from the beginning: it is settled when settle_queue_settled() has reached that. 0,
+ * SETTLE_QUEUE_E_FULL. */
+SPOOL_MUST_CHECK int settle_queue_append(struct settle_queue *queue,
+                                         const struct settlement *settlements, size_t count,
+                                         size_t *ret_count_before, uint64_t *ret_position);
+
+/* How many wait, and since when the first. */
+SPOOL_MUST_CHECK size_t settle_queue_waiting(struct settle_queue *queue, uint64_t *ret_since_ms);
+
+/* How many were taken out since the beginning. Safe from any thread. */
+SPOOL_MUST_CHECK uint64_t settle_queue_settled(const struct settle_queue *queue);
+
+/* --- The committer's thread ------------------------------------------------------------------- */
+
+/* The at-th that waits. */
+struct settlement *settle_queue_at(struct settle_queue *queue, size_t at);
+
+/* The first count are committed. */
+void settle_queue_take_out(struct settle_queue *queue, size_t count);
+
+#endif
