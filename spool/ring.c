@@ -19,6 +19,7 @@
 
 static int init_lock(pthread_mutex_t *lock)
 {
+    assert(lock != NULL);
     pthread_mutexattr_t attributes;
     int error = pthread_mutexattr_init(&attributes);
     if (error != 0) {

@@ -32,6 +32,22 @@ static int compare_properties(const void *left, const void *right)
     return strcmp(a->name, b->name);
 }
 
+static void to_small_letters(char *text)
+{
+    for (char *at = text; *at != '\0'; at++) {
+        *at = (char)tolower((unsigned char)*at);
+    }
+}
+
+static void write_each_once(FILE *out, char *const *sorted, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (i == 0 || strcmp(sorted[i], sorted[i - 1]) != 0) {
+            fprintf(out, "%s%s", i == 0 ? "" : ",", sorted[i]);
+        }
+    }
+}
+
 /* Writes the brokers sorted, each once, in small letters: their order and the case of their
  * letters mean nothing to the client. */
 static int write_brokers(FILE *out, const char *brokers)
@@ -45,20 +61,14 @@ static int write_brokers(FILE *out, const char *brokers)
     if (copy == NULL || items == NULL) {
         return -ENOMEM;
     }
-    for (char *at = copy; *at != '\0'; at++) {
-        *at = (char)tolower((unsigned char)*at);
-    }
+    to_small_letters(copy);
     size_t count = 0;
     char *rest = copy;
     for (char *item = strsep(&rest, ","); item != NULL; item = strsep(&rest, ",")) {
         items[count++] = item;
     }
     qsort(items, count, sizeof(*items), compare_strings);
-    for (size_t i = 0; i < count; i++) {
-        if (i == 0 || strcmp(items[i], items[i - 1]) != 0) {
-            fprintf(out, "%s%s", i == 0 ? "" : ",", items[i]);
-        }
-    }
+    write_each_once(out, items, count);
     return 0;
 }
 

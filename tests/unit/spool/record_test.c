@@ -323,7 +323,7 @@ static void record_decode_refuses_more_than_the_limits(void **state)
 {
     (void)state;
     /* 257 headers, each empty, which no encoder of ours writes. */
-    size_t headers_size = (RECORD_HEADERS_MAX + 1) * 8;
+    size_t headers_size = (size_t)(RECORD_HEADERS_MAX + 1) * 8;
     uint8_t *bytes = calloc(1, 40 + headers_size);
     assert_non_null(bytes);
     bytes[AT_VERSION] = 1;

@@ -190,7 +190,7 @@ static void ring_serves_publishers_that_want_for_slots(void **state)
 
     static const enum manner manners[] = {MANNER_WAIT, MANNER_FD, MANNER_FD, MANNER_GIVE_UP};
     struct ring *ring = make_ring(2, 8192, true);
-    assert_true(run_threads(ring, manners) >= 3 * SUBMITS_COUNT);
+    assert_true(run_threads(ring, manners) >= 3UL * SUBMITS_COUNT);
     assert_int_equal(ring_used_count(ring), 0);
     ring_free(&ring);
 }
@@ -263,7 +263,7 @@ static void ring_keeps_the_order_of_every_process(void **state)
             _exit(process_run(ring, i));
         }
     }
-    while (crowd->taken_count < PUBLISHERS_COUNT * SUBMITS_COUNT) {
+    while (crowd->taken_count < (uint64_t)PUBLISHERS_COUNT * SUBMITS_COUNT) {
         own(ring, crowd);
     }
     for (size_t i = 0; i < PUBLISHERS_COUNT; i++) {

@@ -204,7 +204,7 @@ static void ring_sweep_wakes_whom_a_dead_waker_forgot(void **state)
     assert_int_equal(ring_wait(ring, ticket, 0, &outcome), 0);
     assert_int_equal(ring_sweep(ring), 0);
     while (answer_all(ring) == 0) {
-        ring_bell_wait(ring, LONG_MS * 1000);
+        ring_bell_wait(ring, LONG_MS * 1000UL);
     }
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -458,6 +458,17 @@ static void victim_kill(struct victim *victim)
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
+/* Of each victim that lives, records come in order. */
+static void victims_check_order(struct victim *victims, struct stamp stamp)
+{
+    for (size_t i = 0; i < VICTIMS_COUNT; i++) {
+        if (victims[i].id == stamp.publisher) {
+            assert_true(stamp.number >= victims[i].next);
+            victims[i].next = stamp.number + 1;
+        }
+    }
+}
+
 /* Takes at least so many records; each must be whole and, of those alive, in order. */
 static void own(struct ring *ring, struct victim *victims, uint64_t count_min)
 {
@@ -471,12 +482,7 @@ static void own(struct ring *ring, struct victim *victims, uint64_t count_min)
         }
         for (size_t i = 0; i < taken_count; i++) {
             struct stamp stamp = check_entry(&entries[i]);
-            for (size_t k = 0; k < VICTIMS_COUNT; k++) {
-                if (victims[k].id == stamp.publisher) {
-                    assert_true(stamp.number >= victims[k].next);
-                    victims[k].next = stamp.number + 1;
-                }
-            }
+            victims_check_order(victims, stamp);
             ring_answer(ring, &entries[i], &(struct ring_outcome){.sequence = stamp.number}, 1);
         }
         count += taken_count;

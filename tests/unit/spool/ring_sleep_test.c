@@ -51,7 +51,7 @@ static void ring_submit_sleeps_until_there_is_room(void **state)
     struct ring_entry entry = take_one(ring, 0);
     answer(ring, &entry);
     for (size_t taken = 1; taken < 33;) {
-        ring_bell_wait(ring, LONG_MS * 1000);
+        ring_bell_wait(ring, LONG_MS * 1000UL);
         taken += answer_all(ring);
     }
     assert_int_equal(pthread_join(sleeper.thread, NULL), 0);
@@ -80,7 +80,7 @@ static void ring_submit_sleeps_until_a_slot_is_released(void **state)
         }
         assert_int_equal(ring_poll(ring, ticket, &outcome), 0); /* this alone must wake it */
         while (answer_all(ring) == 0) {
-            ring_bell_wait(ring, LONG_MS * 1000);
+            ring_bell_wait(ring, LONG_MS * 1000UL);
         }
         assert_int_equal(pthread_join(sleeper.thread, NULL), 0);
         assert_int_equal(sleeper.wait_result, 0);

@@ -68,7 +68,7 @@ static void settle_queue_append_goes_round_its_end(void **state)
 {
     struct fixture *fixture = *state;
     uint64_t sequence = 1;
-    for (size_t i = 0; i < 2 * INFLIGHT_RECORDS_MAX; i++) {
+    for (size_t i = 0; i < 2UL * INFLIGHT_RECORDS_MAX; i++) {
         assert_int_equal(append(fixture, sequence, 3), sequence + 2);
         sequence += 3;
         assert_int_equal(settle_queue_at(&fixture->queue, 2)->sequence, sequence - 1);
