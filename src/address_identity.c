@@ -35,7 +35,7 @@ static int compare_properties(const void *left, const void *right)
 static void to_small_letters(char *text)
 {
     for (char *at = text; *at != '\0'; at++) {
-        *at = (char)tolower((unsigned char)*at);
+        *at = (char)(tolower)((unsigned char)*at); /* the function: the macro is five levels deep */
     }
 }
 
