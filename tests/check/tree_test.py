@@ -110,6 +110,14 @@ class TreeTest(unittest.TestCase):
                 with self.subTest(script=source.path):
                     self.assert_silent(run("bash", "-n", source.path))
 
+    def test_man_pages_can_be_read(self):
+        pages = sorted((ROOT / "docs" / "man").glob("*.scd"))
+        self.assertTrue(pages)
+        for page in pages:
+            with self.subTest(page=page.name), open(page, "rb") as text:
+                made = subprocess.run(["scdoc"], stdin=text, capture_output=True, check=False)
+                self.assertEqual((made.returncode, made.stderr), (0, b""))
+
 
 def add_rule(rule):
     def test(self):
