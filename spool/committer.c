@@ -54,7 +54,7 @@ int committer_new(const struct committer_config *config, struct committer **ret_
         return -ENOMEM;
     }
     committer->config = *config;
-    committer->clock = clock_system();
+    committer->clock = spool_clock(config->spool);
     pthread_mutex_init(&committer->statistics_lock, NULL);
     int r = settle_queue_init(&committer->settlements, committer->clock);
     if (r < 0) {

@@ -307,6 +307,11 @@ const char *spool_uuid(const struct spool *spool)
     return spool->uuid_text;
 }
 
+struct clock *spool_clock(const struct spool *spool)
+{
+    return spool->config.clock;
+}
+
 void spool_id_print(const struct spool *spool, const uint8_t *origin_uuid, uint64_t sequence,
                     char ret_text[SPOOL_ID_BYTES])
 {

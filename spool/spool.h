@@ -63,6 +63,9 @@ const char *spool_set_aside_path(const struct spool *spool);
 /* The spool's uuid as text, 36 characters and a NUL. The spool's own. */
 const char *spool_uuid(const struct spool *spool);
 
+/* The clock that the spool was opened with: everything that serves it tells time by it. */
+struct clock *spool_clock(const struct spool *spool);
+
 /* Prints "<uuid>:<sequence>", the value of the header spool-id; origin_uuid is the 16 bytes of a
  * record's first spool, or NULL for this one. */
 #define SPOOL_ID_BYTES 64
