@@ -40,7 +40,6 @@ struct program {
     int signal_fd;
     uint64_t started_ms;
     uint64_t progress_at_ms;
-    bool has_progress_line;
     struct counters counters_at_start;
 };
 
@@ -187,21 +186,26 @@ static void program_count_waiting(struct program *program, uint64_t *ret_own, ui
     *ret_all = all > own ? all : own;
 }
 
-static void program_show_progress(struct program *program, uint64_t waiting)
+/* Says a few times a second how far it is, where somebody sees it. */
+static void program_show_progress(struct program *program)
 {
     uint64_t now_ms = program_now_ms();
-    if (!isatty(STDERR_FILENO) || now_ms < program->progress_at_ms) {
+    if (now_ms < program->progress_at_ms || !isatty(STDERR_FILENO)) {
         return;
     }
     program->progress_at_ms = now_ms + PROGRESS_MS;
-    program->has_progress_line = true;
-    struct forward_status status;
-    bool has_status =
-        forward_status(pipeline_forward(program->pipeline), program->destinations[0], &status) == 0;
-    fprintf(stderr, "\r\033[K%" PRIu64 " waiting, %s%s%s", waiting,
-            has_status ? forward_state_name(status.state) : "",
-            has_status && status.last_error_text.text[0] != '\0' ? ", last error " : "",
-            has_status ? status.last_error_text.text : "");
+    struct counters now = program->counters_at_start;
+    struct forward_status status = {0};
+    (void)!spool_counters(pipeline_spool(program->pipeline), DESTINATION_ALL, &now);
+    (void)!forward_status(pipeline_forward(program->pipeline), program->destinations[0], &status);
+    const uint64_t *before = program->counters_at_start.values;
+    struct message text;
+    message_set(&text, "%" PRIu64 " accepted, %" PRIu64 " delivered, %" PRIu64 " waiting, %s%s%s",
+                now.values[COUNTER_APPENDED] - before[COUNTER_APPENDED],
+                now.values[COUNTER_DELIVERED] - before[COUNTER_DELIVERED],
+                now.values[COUNTER_QUEUE_RECORDS], forward_state_name(status.state),
+                status.last_error_text.text[0] != '\0' ? ": " : "", status.last_error_text.text);
+    console_host_progress(&program->host, text.text);
 }
 
 /* The program's exit code once it is done, or -1. */
@@ -224,7 +228,6 @@ static int program_is_done(struct program *program)
     uint64_t own;
     uint64_t all;
     program_count_waiting(program, &own, &all);
-    program_show_progress(program, own);
     if (options->drains && own == 0) {
         return all == 0 ? FORWARD_EXIT_DONE : FORWARD_EXIT_UNDRAINED;
     }
@@ -265,6 +268,7 @@ static int program_read_lines(struct program *program)
 static int program_run(struct program *program)
 {
     for (;;) {
+        program_show_progress(program);
         int code = program_is_done(program);
         if (code >= 0) {
             return code;
@@ -323,9 +327,7 @@ static void program_stop(struct program *program, int code)
         line_publisher_finish(program->lines);
         fflush(stdout);
     }
-    if (program->has_progress_line) {
-        fputs("\r\033[K", stderr);
-    }
+    console_host_progress(&program->host, NULL);
     program_say_end(program, code);
     if (program->pipeline == NULL) {
         return;
