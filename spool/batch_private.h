@@ -74,10 +74,6 @@ void room_take_settled(struct batch *batch, const void *place);
 /* Whether the batch lacks pages that an empty commit would give them. */
 SPOOL_MUST_CHECK bool room_wants_turn(const struct batch *batch);
 
-/* Pages that a value takes at the end of a database whose last leaf has so many bytes left. */
-SPOOL_MUST_CHECK uint64_t room_needed_pages(const struct batch *batch, uint64_t leaf_left_bytes,
-                                            uint64_t size_bytes);
-
 /* Whether an append has room, and leaves the reserve. */
 SPOOL_MUST_CHECK bool room_is_enough(const struct batch *batch, uint64_t leaf_left_bytes,
                                      uint64_t size_bytes);

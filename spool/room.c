@@ -57,7 +57,9 @@ static uint64_t room_leaf_bytes(const struct batch *batch, uint64_t size_bytes)
     return ROOM_NODE_BYTES + size_bytes + (size_bytes & 1);
 }
 
-uint64_t room_needed_pages(const struct batch *batch, uint64_t leaf_left_bytes, uint64_t size_bytes)
+/* Pages that a value takes at the end of a database whose last leaf has so many bytes left. */
+static uint64_t room_needed_pages(const struct batch *batch, uint64_t leaf_left_bytes,
+                                  uint64_t size_bytes)
 {
     /* An append that does not fit the last leaf begins a new one; branch pages are so few that the
      * reserve covers them. */
