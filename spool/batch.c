@@ -3,18 +3,15 @@
 
 #include "spool/batch_private.h"
 #include "spool/mdb_result.h"
+#include "spool/transaction.h"
 
 #include <assert.h>
 #include <endian.h>
 #include <errno.h>
 #include <string.h>
-#include <sys/statvfs.h>
 
 /* How often the slots of readers that died are freed: each one holds back the reuse of pages. */
 #define BATCH_READERS_CHECK_MS 1000
-
-/* A disk with less than this left counts as full when a write fails for an unclear reason. */
-#define BATCH_DISK_FULL_BYTES (1ULL << 20)
 
 int batch_new(struct spool *spool, struct batch **ret_batch)
 {
@@ -55,36 +52,23 @@ void batch_abort(struct batch *batch)
     batch_end(batch);
 }
 
-/* LMDB writes "short write" on a full disk as EIO, so an I/O error needs a second look. */
-static bool batch_is_disk_full(struct batch *batch)
-{
-    struct statvfs status;
-    return fstatvfs(batch->spool->dir_fd, &status) == 0 &&
-           (uint64_t)status.f_bavail * status.f_frsize < BATCH_DISK_FULL_BYTES;
-}
-
 /* The batch's result for an LMDB code, once its transaction is over. */
 static int batch_result(struct batch *batch, int code)
 {
-    int r = mdb_result(code);
-    assert(r != 0);
-    if (r == MDB_RESULT_NO_SPACE || (r == -EIO && batch_is_disk_full(batch))) {
-        return BATCH_E_NO_SPACE;
-    }
-    if (r == -ENOMEM) {
+    assert(code != 0);
+    int r = transaction_failure(batch->spool, code);
+    if (r < 0) {
         return r;
     }
-    /* S9: after a failed write nothing more is written until the environment was reopened. */
-    atomic_store(&batch->spool->is_latched, true);
-    return BATCH_E_LATCHED;
+    return r == MDB_RESULT_NO_SPACE ? BATCH_E_NO_SPACE : BATCH_E_LATCHED;
 }
 
 int batch_fail(struct batch *batch, int code)
 {
-    int r = batch_result(batch, code);
     if (batch->txn != NULL) {
         mdb_txn_abort(batch->txn);
     }
+    int r = batch_result(batch, code);
     batch_end(batch);
     return r;
 }
@@ -296,30 +280,6 @@ int batch_begin(struct batch *batch, uint64_t appends_bytes, uint64_t appends_co
 
 /* --- Commit ----------------------------------------------------------------------------------- */
 
-/* LMDB's own latch: a meta page could not be written. */
-static bool batch_is_panicked(const struct batch *batch)
-{
-    MDB_txn *txn;
-    int code = mdb_txn_begin(batch->spool->env, NULL, MDB_RDONLY, &txn);
-    if (code == 0) {
-        mdb_txn_abort(txn);
-    }
-    return code == MDB_PANIC;
-}
-
-/* The result of a commit that failed. For want of space nothing has changed, unless it was the meta
- * page that could not be written. */
-static int batch_commit_failed(struct batch *batch, int code)
-{
-    int r = batch_result(batch, code);
-    if (r == BATCH_E_NO_SPACE && batch_is_panicked(batch)) {
-        atomic_store(&batch->spool->is_latched, true);
-        r = BATCH_E_LATCHED;
-    }
-    batch_end(batch);
-    return r;
-}
-
 int batch_commit(struct batch *batch)
 {
     assert(batch->txn != NULL);
@@ -334,7 +294,10 @@ int batch_commit(struct batch *batch)
     }
     code = mdb_txn_commit(batch->txn);
     if (code != 0) {
-        return batch_commit_failed(batch, code);
+        /* For want of space nothing has changed, unless it was the meta page that could not be
+         * written: then the spool is latched. */
+        batch->txn = NULL;
+        return batch_fail(batch, code);
     }
     for (uint32_t i = 0; i < batch->touched_count; i++) {
         uint32_t id = batch->touched[i];

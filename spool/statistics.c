@@ -1,29 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the spool says of itself: each answer one short read transaction, O(1) in the depth. */
-#include "spool/environment.h"
-#include "spool/mdb_result.h"
+#include "spool/transaction.h"
 
 #include <endian.h>
 #include <errno.h>
 #include <string.h>
-
-static int statistics_begin(struct spool *spool, MDB_txn **ret_txn)
-{
-    pthread_rwlock_rdlock(&spool->env_lock);
-    int code = spool->env == NULL ? EIO : mdb_txn_begin(spool->env, NULL, MDB_RDONLY, ret_txn);
-    if (code != 0) {
-        pthread_rwlock_unlock(&spool->env_lock);
-    }
-    return code;
-}
-
-static int statistics_end(struct spool *spool, MDB_txn *txn, int code)
-{
-    mdb_txn_abort(txn);
-    pthread_rwlock_unlock(&spool->env_lock);
-    int r = mdb_result(code);
-    return r > 0 ? -EIO : r;
-}
 
 static int statistics_counters(struct spool *spool, MDB_txn *txn, uint32_t row,
                                struct counters *ret_counters)
@@ -41,16 +22,17 @@ static int statistics_counters(struct spool *spool, MDB_txn *txn, uint32_t row,
 int spool_counters(struct spool *spool, uint32_t destination, struct counters *ret_counters)
 {
     MDB_txn *txn;
-    if (statistics_begin(spool, &txn) != 0) {
+    if (transaction_begin(spool, MDB_RDONLY, &txn) != 0) {
         return -EIO;
     }
-    return statistics_end(spool, txn, statistics_counters(spool, txn, destination, ret_counters));
+    return transaction_end_read(spool, txn,
+                                statistics_counters(spool, txn, destination, ret_counters));
 }
 
 int spool_next_sequence(struct spool *spool, uint64_t *ret_sequence)
 {
     MDB_txn *txn;
-    if (statistics_begin(spool, &txn) != 0) {
+    if (transaction_begin(spool, MDB_RDONLY, &txn) != 0) {
         return -EIO;
     }
     MDB_val key = environment_key("next_sequence", strlen("next_sequence"));
@@ -64,13 +46,13 @@ int spool_next_sequence(struct spool *spool, uint64_t *ret_sequence)
         memcpy(&stored, data.mv_data, sizeof(stored));
         *ret_sequence = le64toh(stored);
     }
-    return statistics_end(spool, txn, code);
+    return transaction_end_read(spool, txn, code);
 }
 
 int spool_space(struct spool *spool, struct spool_space *ret_space)
 {
     MDB_txn *txn;
-    if (statistics_begin(spool, &txn) != 0) {
+    if (transaction_begin(spool, MDB_RDONLY, &txn) != 0) {
         return -EIO;
     }
     struct counters all;
@@ -91,5 +73,5 @@ int spool_space(struct spool *spool, struct spool_space *ret_space)
             .is_disk_full = spool->claim.is_disk_full,
         };
     }
-    return statistics_end(spool, txn, code);
+    return transaction_end_read(spool, txn, code);
 }

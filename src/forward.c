@@ -2,6 +2,7 @@
 #include "src/forward.h"
 
 #include "spool/cursor.h"
+#include "spool/pause.h"
 #include "src/forward_private.h"
 
 #include <assert.h>
@@ -120,6 +121,14 @@ static uint64_t forward_read_requeued(struct forward *forward, uint32_t id, uint
     return r == 0 ? counters.values[COUNTER_REQUEUED] : otherwise;
 }
 
+/* Whether an operator wants the destination paused; otherwise: when the spool cannot be read. */
+static bool forward_read_paused(struct forward *forward, uint32_t id, bool otherwise)
+{
+    uint64_t since_wall_ms;
+    int r = spool_paused_since(forward->config.spool, id, &since_wall_ms);
+    return r == 0 ? since_wall_ms != 0 : otherwise;
+}
+
 int forward_add(struct forward *forward, uint32_t id, const struct address *address)
 {
     int r = -EEXIST;
@@ -135,6 +144,7 @@ int forward_add(struct forward *forward, uint32_t id, const struct address *addr
             .address = address,
             .producer = producer,
             .requeued_count = forward_read_requeued(forward, id, 0),
+            .is_paused = forward_read_paused(forward, id, false),
             .position = FORWARD_POSITION_START,
         };
         backoff_init(&destination->backoff, forward->config.seed + id);
@@ -142,16 +152,6 @@ int forward_add(struct forward *forward, uint32_t id, const struct address *addr
     }
     pthread_mutex_unlock(&forward->lock);
     return r;
-}
-
-void forward_pause(struct forward *forward, uint32_t id, bool pauses)
-{
-    pthread_mutex_lock(&forward->lock);
-    struct forward_destination *destination = forward_find(forward, id);
-    if (destination != NULL) {
-        destination->is_paused = pauses;
-    }
-    pthread_mutex_unlock(&forward->lock);
 }
 
 void forward_stop(struct forward *forward)
@@ -290,6 +290,8 @@ static void forward_look(struct forward *forward)
             destination->requeued_count = requeued;
             forward_drain(destination, VERDICT_RETURNED);
         }
+        destination->is_paused =
+            forward_read_paused(forward, destination->id, destination->is_paused);
         forward_expire(destination);
     }
     forward->look_at_ms = forward->now_ms + FORWARD_LOOK_MS;

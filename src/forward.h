@@ -45,8 +45,8 @@ enum forward_state {
 /* A destination as it is now. */
 struct forward_status {
     enum forward_state state;
-    bool is_held; /* it needs an operator, as far as known; tried again slowly */
-    bool is_paused;
+    bool is_held;    /* it needs an operator, as far as known; tried again slowly */
+    bool is_paused;  /* by spool_pause(), as last looked at */
     bool is_stalled; /* in-flight, and nothing delivered for a while */
     size_t inflight_records;
     size_t inflight_bytes;
@@ -77,9 +77,6 @@ SPOOL_MUST_CHECK uint64_t forward_step(struct forward *forward);
 
 /* The fds that become readable when a sink has something. Returns how many, at most fds_max. */
 size_t forward_fds(struct forward *forward, int *fds, size_t fds_max);
-
-/* Stops or goes on to read a destination's queue. */
-void forward_pause(struct forward *forward, uint32_t id, bool pauses);
 
 /* Reads no more from any queue; reports are still taken. */
 void forward_stop(struct forward *forward);

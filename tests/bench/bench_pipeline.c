@@ -3,6 +3,7 @@
  * bench-pipeline: one measurement of the pipeline a run, as a line of JSON. The pipeline is in this
  * process; publishers are processes of their own. tests/bench/run says what each figure means.
  */
+#include "spool/pause.h"
 #include "tests/bench/crowd.h"
 #include "tests/bench/measure.h"
 #include "tests/bench/owner.h"
@@ -148,22 +149,34 @@ static void run_through(struct bench *bench)
            (double)(after.commit_us_total - before.commit_us_total) / (double)(commits | 1));
 }
 
+/* Pauses the destination, or lets it go on; the forwarder has seen it when this returns. */
+static void bench_pause(struct bench *bench, bool pauses)
+{
+    struct forward_status status = {.is_paused = !pauses};
+    struct message message;
+    uint32_t destination = bench_destination(bench);
+    if (spool_pause(pipeline_spool(bench->owner.pipeline), destination, pauses, &message) != 0) {
+        measure_fail("spool_pause: %s", message.text);
+    }
+    while (status.is_paused != pauses &&
+           forward_status(pipeline_forward(bench->owner.pipeline), destination, &status) == 0) {
+        measure_sleep_us(100);
+    }
+}
+
 /* drain: records a second of a backlog that was made while nothing was forwarded, over a
  * connection that is up. */
 static void run_drain(struct bench *bench)
 {
     uint64_t records = bench->options.records;
-    struct forward *forward = pipeline_forward(bench->owner.pipeline);
 
     bench_warm(bench);
     uint64_t written = measure_self("io", "write_bytes");
-    forward_pause(forward, bench_destination(bench), true);
+    bench_pause(bench, true);
     bench_publish(bench, bench_destination(bench), records);
     uint64_t published = measure_self("io", "write_bytes");
+    bench_pause(bench, false);
     uint64_t begin_us = measure_now_us();
-    forward_pause(forward, bench_destination(bench), false);
-    /* The forwarder may be asleep: a commit wakes it. */
-    bench_publish(bench, bench_destination(bench), bench->options.crowd.processes);
     uint64_t end_us = owner_wait_empty(&bench->owner, bench_destination(bench));
     double payload_bytes = (double)(records * PAYLOAD_BYTES);
     printf("{\"rate\": %.1f, \"write_amplification\": %.3f, \"write_amplification_publish\": "

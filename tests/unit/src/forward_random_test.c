@@ -23,6 +23,7 @@
 
 #include <cmocka.h>
 
+#include "spool/pause.h"
 #include "tests/harness/flow_fixture.h"
 
 #define SEEDS_DEFAULT 300
@@ -341,6 +342,13 @@ static void crash(struct model *model)
     }
 }
 
+/* As an operator does. The forwarder sees it when it looks at the spool the next time. */
+static void pause_destination(struct flow_fixture *flow, size_t at, bool pauses)
+{
+    struct message message;
+    assert_int_equal(spool_pause(flow->spool, flow->destinations[at], pauses, &message), 0);
+}
+
 static void do_something(struct model *model)
 {
     struct flow_fixture *flow = model->flow;
@@ -359,8 +367,7 @@ static void do_something(struct model *model)
         }
         break;
     case 3:
-        forward_pause(flow->forward, flow->destinations[draw(model, DESTINATIONS_COUNT)],
-                      draw(model, 2) == 0);
+        pause_destination(flow, draw(model, DESTINATIONS_COUNT), draw(model, 2) == 0);
         break;
     case 4:
         flow->sinks.wires_all = draw(model, 2) == 0;
@@ -405,7 +412,7 @@ static void heal(struct model *model)
     struct flow_fixture *flow = model->flow;
     flow->sinks.ignores_purge = false;
     for (size_t i = 0; i < DESTINATIONS_COUNT; i++) {
-        forward_pause(flow->forward, flow->destinations[i], false);
+        pause_destination(flow, i, false);
     }
     for (int i = 0; flow_counter(flow, DESTINATION_ALL, COUNTER_QUEUE_RECORDS) > 0; i++) {
         if (i == HEALING_STEPS_MAX) {

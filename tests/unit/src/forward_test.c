@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "spool/pause.h"
 #include "tests/harness/flow_fixture.h"
 
 #define ADDRESS "[k1]broker:9092/topic"
@@ -397,13 +398,21 @@ static void forward_notices_a_requeue(void **state)
     assert_int_equal(flow->sinks.records_count, 3);
 }
 
+/* As an operator does; the forwarder has looked when it returns. */
+static void pause_destination(struct flow_fixture *flow, uint32_t destination, bool pauses)
+{
+    struct message message;
+    assert_int_equal(spool_pause(flow->spool, destination, pauses, &message), 0);
+    flow_pass(flow, 500);
+}
+
 static void forward_pause_stops_reading_and_goes_on(void **state)
 {
     struct flow_fixture *flow = *state;
     uint32_t destination = flow_add(flow, ADDRESS);
     (void)flow_append(flow, destination);
     flow_run(flow);
-    forward_pause(flow->forward, destination, true);
+    pause_destination(flow, destination, true);
     assert_true(flow_status(flow, destination).is_paused);
     (void)flow_append(flow, destination);
     flow_pass(flow, 1000);
@@ -412,10 +421,22 @@ static void forward_pause_stops_reading_and_goes_on(void **state)
     fake_sinks_answer(&flow->sinks, 0, 0);
     flow_run(flow);
     assert_int_equal(flow_counter(flow, destination, COUNTER_DELIVERED), 1);
-    forward_pause(flow->forward, destination, false);
-    flow_run(flow);
+    pause_destination(flow, destination, false);
     assert_int_equal(flow->sinks.records_count, 2);
-    forward_pause(flow->forward, 99, true); /* nobody's: nothing happens */
+}
+
+static void forward_pause_is_kept_across_a_restart(void **state)
+{
+    struct flow_fixture *flow = *state;
+    uint32_t destination = flow_add(flow, ADDRESS);
+    pause_destination(flow, destination, true);
+    flow_restart(flow);
+    (void)flow_append(flow, destination);
+    flow_run(flow);
+    assert_true(flow_status(flow, destination).is_paused);
+    assert_int_equal(flow->sinks.records_count, 0);
+    pause_destination(flow, destination, false);
+    assert_int_equal(flow->sinks.records_count, 1);
 }
 
 /* --- Stopping --------------------------------------------------------------------------------- */
@@ -563,6 +584,7 @@ int main(void)
         FLOW_TEST(forward_takes_back_ever_more_rarely_in_an_outage),
         FLOW_TEST(forward_notices_a_requeue),
         FLOW_TEST(forward_pause_stops_reading_and_goes_on),
+        FLOW_TEST(forward_pause_is_kept_across_a_restart),
         FLOW_TEST(forward_stop_reads_no_more_and_takes_reports),
         FLOW_TEST(forward_is_not_idle_before_the_commit),
         FLOW_TEST(forward_purge_takes_everything_back_and_keeps_it),

@@ -20,6 +20,7 @@
 #include <cmocka.h>
 
 #include "spool/cursor.h"
+#include "spool/pause.h"
 #include "tests/harness/fake_host.h"
 #include "tests/harness/fake_sink.h"
 
@@ -355,12 +356,17 @@ static void pipeline_add_works_while_it_runs(void **state)
     assert_int_equal(address_parse(text, strlen(text), &other, &message), 0);
     uint32_t destination;
     uint32_t again;
-    assert_int_equal(pipeline_add(fixture->pipeline, other, &destination, &message), 0);
+    /* Paused from the start, so that what is published stays in its queue. */
+    struct spool *spool = pipeline_spool(fixture->pipeline);
+    assert_int_equal(
+        spool_destination_open(spool, other->identity, other->text, &destination, &message), 0);
+    assert_int_equal(spool_pause(spool, destination, true, &message), 0);
+    assert_int_equal(pipeline_add(fixture->pipeline, other, &again, &message), 0);
+    assert_int_equal(again, destination);
     assert_int_equal(pipeline_add(fixture->pipeline, other, &again, &message), 0);
     assert_int_equal(again, destination);
     assert_int_not_equal(destination, fixture->destination);
     /* Its limit is kept. */
-    forward_pause(pipeline_forward(fixture->pipeline), destination, true);
     atomic_store(&fixture->shared->destination, destination);
     uint64_t sequence;
     assert_int_equal(publish_one(fixture, "", &sequence), OUTCOME_ACCEPTED);
