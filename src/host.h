@@ -34,6 +34,7 @@ struct host_report {
     const struct report *report;
     const struct record *record;
     const char *destination_identity;
+    const char *spool_id; /* the value of the record's header "spool-id" */
 };
 
 #define HOST_E_BUSY 1   /* again later */

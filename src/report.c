@@ -98,11 +98,15 @@ static bool reports_run(struct reports *reports, uint64_t number, struct span st
         reports_done(reports, number); /* damaged: nobody can be told of it */
         return true;
     }
+    char spool_id[SPOOL_ID_BYTES];
+    spool_id_print(reports->spool, record.has_origin ? record.origin_uuid : NULL,
+                   record.has_origin ? record.origin_sequence : report.sequence, spool_id);
     struct host_report host_report = {
         .number = number,
         .report = &report,
         .record = &record,
         .destination_identity = spool_destination_identity(reports->spool, report.destination),
+        .spool_id = spool_id,
     };
     int r = reports->host->run_report(reports->host, &host_report);
     if (r != 0) {

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The Kafka process: it owns the spool and runs the pipeline, whose two threads know nothing of
+ * OpenSIPS. Its main loop is OpenSIPS's reactor: it opens destinations, hands out reports, and logs
+ * what the threads tell.
+ */
+#ifndef SRC_OPENSIPS_KAFKA_PROCESS_H
+#define SRC_OPENSIPS_KAFKA_PROCESS_H
+
+#define KAFKA_PROCESS_NAME "Kafka"
+
+/* Before the fork, as the user that OpenSIPS runs as: makes the spool's folder, and sees that it
+ * can be used. 0, -1 (logged): OpenSIPS does not start. */
+int kafka_process_prepare(void);
+
+/* The process (mod_proc). Does not return. */
+void kafka_process_run(int rank);
+
+#endif
