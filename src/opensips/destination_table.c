@@ -105,17 +105,16 @@ static bool table_has_same_secrets(const struct address *one, const struct addre
     return balance == 0;
 }
 
-int destination_table_read(struct table_destination *destination,
-                           const struct address **ret_address, struct message *message)
+const struct address *destination_table_read(struct table_destination *destination,
+                                             struct message *message)
 {
     size_t index = (size_t)(destination - table->destinations);
     if (addresses[index] == NULL &&
         settings_parse_address(destination->text, destination->text_bytes, &addresses[index],
                                message) != 0) {
-        return TABLE_E_REFUSED;
+        return NULL;
     }
-    *ret_address = addresses[index];
-    return 0;
+    return addresses[index];
 }
 
 static void table_fill(struct table_destination *destination, const struct address *address,
@@ -134,60 +133,65 @@ static void table_fill(struct table_destination *destination, const struct addre
     atomic_store(&destination->state, TABLE_PENDING);
 }
 
+/* What is in the table may be meant again, if it has the same secrets. */
+static struct table_destination *table_use_again(struct table_destination *destination,
+                                                 const struct address *address,
+                                                 struct message *message)
+{
+    const struct address *known = destination_table_read(destination, message);
+    if (known == NULL) {
+        return NULL;
+    }
+    if (!table_has_same_secrets(address, known)) {
+        message_set(message,
+                    "%s: known already, with other secrets: they can change at a restart only",
+                    address->text);
+        return NULL;
+    }
+    return destination;
+}
+
 /* With the lock. Takes the address when the entry is new. */
-static int table_add(struct address **address, const char *text, size_t size_bytes,
-                     struct table_destination **ret_destination, struct message *message)
+static struct table_destination *table_add(struct address **address, const char *text,
+                                           size_t size_bytes, struct message *message)
 {
     struct table_destination *destination = table_find_identity((*address)->identity);
     if (destination != NULL) {
-        const struct address *known = NULL;
-        if (destination_table_read(destination, &known, message) != 0) {
-            return TABLE_E_REFUSED;
-        }
-        if (!table_has_same_secrets(*address, known)) {
-            message_set(message,
-                        "%s: known already, with other secrets: they can change at a restart only",
-                        (*address)->text);
-            return TABLE_E_REFUSED;
-        }
-        *ret_destination = destination;
-        return 0;
+        return table_use_again(destination, *address, message);
     }
     uint32_t count = destination_table_count();
-    if (count == DESTINATIONS_MAX || strlen((*address)->text) >= sizeof(destination->address) ||
-        strlen((*address)->identity) >= sizeof(destination->identity)) {
-        message_set(message, "%s: there are %u destinations, and can be no more than %u",
-                    (*address)->text, count, (unsigned)DESTINATIONS_MAX);
-        return TABLE_E_REFUSED;
+    if (count == DESTINATIONS_MAX) {
+        message_set(message, "%s: there are %u destinations already, and can be no more",
+                    (*address)->text, count);
+        return NULL;
     }
     destination = &table->destinations[count];
     table_fill(destination, *address, text, size_bytes);
     addresses[count] = SPOOL_TAKE(*address);
     atomic_store(&table->count, count + 1);
-    *ret_destination = destination;
-    return 0;
+    return destination;
 }
 
-int destination_table_add(const char *text, size_t size_bytes, bool has_id,
-                          struct table_destination **ret_destination, struct message *message)
+struct table_destination *destination_table_add(const char *text, size_t size_bytes, bool has_id,
+                                                struct message *message)
 {
     SPOOL_CLEANUP(address_free) struct address *address = NULL;
     if (settings_parse_address(text, size_bytes, &address, message) != 0) {
-        return TABLE_E_REFUSED;
+        return NULL;
     }
     if ((address->id != NULL) != has_id) {
         message_set(message, "%s: %s", address->text,
                     has_id ? "an [ID] is needed in front, to publish to it by"
                            : "an event socket has no [ID]: that is for broker_id");
-        return TABLE_E_REFUSED;
+        return NULL;
     }
     if (pthread_mutex_lock(&table->lock) == EOWNERDEAD) {
         /* An entry counts when the count says so: a half-filled one is filled again. */
         pthread_mutex_consistent(&table->lock);
     }
-    int r = table_add(&address, text, size_bytes, ret_destination, message);
+    struct table_destination *destination = table_add(&address, text, size_bytes, message);
     pthread_mutex_unlock(&table->lock);
-    return r;
+    return destination;
 }
 
 /* --- Resolving -------------------------------------------------------------------------------- */

@@ -42,14 +42,11 @@ struct table_destination {
 /* Makes the table, before the first fork. 0, -1 (logged). */
 SPOOL_MUST_CHECK int destination_table_new(void);
 
-#define TABLE_E_REFUSED 1 /* the message says why */
-
 /* Finds the destination of that address, or adds it as PENDING. In any process. has_id: whether the
- * address must have an [ID] (of a broker) or must have none (of an event socket). The result is the
- * table's own. 0, TABLE_E_REFUSED. */
-SPOOL_MUST_CHECK int destination_table_add(const char *text, size_t size_bytes, bool has_id,
-                                           struct table_destination **ret_destination,
-                                           struct message *message);
+ * address must have an [ID] (of a broker) or must have none (of an event socket). The table's own;
+ * NULL: refused, the message says why. */
+SPOOL_MUST_CHECK struct table_destination *
+destination_table_add(const char *text, size_t size_bytes, bool has_id, struct message *message);
 
 /* The destination with that ID; NULL: there is none. */
 struct table_destination *destination_table_find(const char *id, size_t size_bytes);
@@ -72,10 +69,9 @@ SPOOL_MUST_CHECK enum outcome destination_is_refused(const struct table_destinat
 /* --- For the Kafka process ------------------------------------------------------------------- */
 
 /* The destination's address, secrets included: as it was read before the fork, else it is read now.
- * It lives until the process ends. 0, TABLE_E_REFUSED. */
-SPOOL_MUST_CHECK int destination_table_read(struct table_destination *destination,
-                                            const struct address **ret_address,
-                                            struct message *message);
+ * It lives until the process ends. NULL: it cannot be read, the message says why. */
+SPOOL_MUST_CHECK const struct address *destination_table_read(struct table_destination *destination,
+                                                              struct message *message);
 
 /* Sets what became of a PENDING one, and wakes who waits for it. */
 void destination_table_open(struct table_destination *destination,

@@ -23,13 +23,14 @@ static int module_add_broker(modparam_t type, void *value)
 {
     (void)type;
     const char *text = value;
-    struct table_destination *destination;
     struct message message;
     if (destination_table_new() != 0) {
         return -1;
     }
     uint32_t count = destination_table_count();
-    if (destination_table_add(text, strlen(text), true, &destination, &message) != 0) {
+    struct table_destination *destination =
+        destination_table_add(text, strlen(text), true, &message);
+    if (destination == NULL) {
         LM_ERR("broker_id: %s\n", message.text);
         return -1;
     }
@@ -46,9 +47,8 @@ static int module_check_brokers(void)
 {
     for (uint32_t i = 0; i < destination_table_count(); i++) {
         struct message message;
-        const struct address *address = NULL;
-        if (destination_table_read(destination_table_at(i), &address, &message) != 0 ||
-            sink_rdkafka_check(address, &message) != 0) {
+        const struct address *address = destination_table_read(destination_table_at(i), &message);
+        if (address == NULL || sink_rdkafka_check(address, &message) != 0) {
             LM_ERR("broker_id: %s\n", message.text);
             return -1;
         }

@@ -47,13 +47,14 @@ static evi_reply_sock *socket_new(struct table_destination *destination)
  * at it later: then what is wrong with it is found at the first event. */
 static evi_reply_sock *event_socket_parse(str text)
 {
-    struct table_destination *destination;
     struct message message;
     if (text.s == NULL || text.len <= 0) {
         LM_ERR("an event socket needs an address: kafka:brokers/topic?properties\n");
         return NULL;
     }
-    if (destination_table_add(text.s, (size_t)text.len, false, &destination, &message) != 0) {
+    struct table_destination *destination =
+        destination_table_add(text.s, (size_t)text.len, false, &message);
+    if (destination == NULL) {
         LM_ERR("event socket: %s\n", message.text);
         return NULL;
     }

@@ -85,10 +85,9 @@ int kafka_process_prepare(void)
 static bool process_open_destination(struct table_destination *destination)
 {
     struct message message;
-    const struct address *address = NULL;
     struct publish_target target = {0};
-    if (destination_table_read(destination, &address, &message) != 0 ||
-        sink_rdkafka_check(address, &message) != 0) {
+    const struct address *address = destination_table_read(destination, &message);
+    if (address == NULL || sink_rdkafka_check(address, &message) != 0) {
         LM_ERR("%s\n", message.text);
         destination_table_refuse(destination, &message);
         return true;
@@ -253,8 +252,7 @@ void kafka_process_run(int rank)
     suppress_proc_log_event();
     sink_rdkafka_maker_init(&process.maker, kafka_host_client_log, NULL);
     atomic_store(&shared_state->process_no, process_no);
-    if (atexit(process_end) != 0 || process_start_timer() < 0 ||
-        reactor_proc_init(name) < 0 ||
+    if (atexit(process_end) != 0 || process_start_timer() < 0 || reactor_proc_init(name) < 0 ||
         reactor_proc_add_fd(shared_bell_fd(), process_on_fd, NULL) < 0 ||
         reactor_proc_add_fd(process.timer_fd, process_on_fd, NULL) < 0) {
         LM_CRIT("cannot start the Kafka process: %s\n", strerror(errno));

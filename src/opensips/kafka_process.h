@@ -7,11 +7,13 @@
 #ifndef SRC_OPENSIPS_KAFKA_PROCESS_H
 #define SRC_OPENSIPS_KAFKA_PROCESS_H
 
+#include "spool/base.h"
+
 #define KAFKA_PROCESS_NAME "Kafka"
 
 /* Before the fork, as the user that OpenSIPS runs as: makes the spool's folder, and sees that it
  * can be used. 0, -1 (logged): OpenSIPS does not start. */
-int kafka_process_prepare(void);
+SPOOL_MUST_CHECK int kafka_process_prepare(void);
 
 /* The process (mod_proc). Does not return. */
 void kafka_process_run(int rank);

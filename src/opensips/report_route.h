@@ -15,7 +15,7 @@ struct pipeline;
 SPOOL_MUST_CHECK int report_route_init(void);
 
 /* struct host's run_report. In the main loop of the Kafka process. */
-int report_route_dispatch(struct host *host, const struct host_report *report);
+SPOOL_MUST_CHECK int report_route_dispatch(struct host *host, const struct host_report *report);
 
 /* Tells the pipeline which routes have run since. In the main loop of the Kafka process. */
 void report_route_step(struct pipeline *pipeline);

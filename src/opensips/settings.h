@@ -34,16 +34,16 @@ extern struct settings settings;
 
 /* OpenSIPS's parameter functions (param_func_t): type is a modparam_t, value an int in a pointer or
  * a string. 0, -1 (logged). */
-int settings_set_spool_dir(unsigned type, void *value);
-int settings_set_max_bytes(unsigned type, void *value);
-int settings_set_max_records(unsigned type, void *value);
-int settings_set_durability(unsigned type, void *value);
-int settings_set_commit_timeout(unsigned type, void *value);
-int settings_set_shutdown_flush(unsigned type, void *value);
-int settings_set_high_mark(unsigned type, void *value);
-int settings_set_low_mark(unsigned type, void *value);
-int settings_set_default_ttl(unsigned type, void *value);
-int settings_set_on_full(unsigned type, void *value);
+SPOOL_MUST_CHECK int settings_set_spool_dir(unsigned type, void *value);
+SPOOL_MUST_CHECK int settings_set_max_bytes(unsigned type, void *value);
+SPOOL_MUST_CHECK int settings_set_max_records(unsigned type, void *value);
+SPOOL_MUST_CHECK int settings_set_durability(unsigned type, void *value);
+SPOOL_MUST_CHECK int settings_set_commit_timeout(unsigned type, void *value);
+SPOOL_MUST_CHECK int settings_set_shutdown_flush(unsigned type, void *value);
+SPOOL_MUST_CHECK int settings_set_high_mark(unsigned type, void *value);
+SPOOL_MUST_CHECK int settings_set_low_mark(unsigned type, void *value);
+SPOOL_MUST_CHECK int settings_set_default_ttl(unsigned type, void *value);
+SPOOL_MUST_CHECK int settings_set_on_full(unsigned type, void *value);
 
 /* Whether the settings fit together. 0, -1 (logged). */
 SPOOL_MUST_CHECK int settings_check(void);
