@@ -5,6 +5,15 @@
 
 #include <assert.h>
 
+static enum outcome append_check_room(const struct batch *batch, uint64_t leaf_left_bytes,
+                                      uint64_t size_bytes)
+{
+    if (!room_is_enough(batch, leaf_left_bytes, size_bytes)) {
+        return batch->is_limit_disk ? OUTCOME_FULL_DISK : OUTCOME_FULL_BYTES;
+    }
+    return OUTCOME_ACCEPTED;
+}
+
 /* The limit that the record would pass, or OUTCOME_ACCEPTED. */
 static enum outcome append_check_spool(const struct batch *batch,
                                        const struct batch_destination *part, size_t size_bytes)
@@ -13,10 +22,7 @@ static enum outcome append_check_spool(const struct batch *batch,
     if (max_records != 0 && batch->all.values[COUNTER_QUEUE_RECORDS] >= max_records) {
         return OUTCOME_FULL_RECORDS;
     }
-    if (!room_is_enough(batch, part->queue_leaf_bytes, size_bytes)) {
-        return batch->is_limit_disk ? OUTCOME_FULL_DISK : OUTCOME_FULL_BYTES;
-    }
-    return OUTCOME_ACCEPTED;
+    return append_check_room(batch, part->queue_leaf_bytes, size_bytes);
 }
 
 static enum outcome append_check_destination(const struct destination_limits *limits,
@@ -95,5 +101,56 @@ int batch_append(struct batch *batch, uint32_t destination, struct span encoded,
     batch->all.values[COUNTER_LAST_APPENDED_WALL_MS] = batch->now_wall_ms;
     batch_note_largest(batch, encoded.size_bytes);
     *ret_sequence = sequence;
+    return 0;
+}
+
+/* --- What another spool had ------------------------------------------------------------------- */
+
+int batch_append_dead(struct batch *batch, uint32_t destination, const struct dead_letter *dead,
+                      struct span encoded, uint64_t *ret_sequence, int *ret_refusal)
+{
+    assert(batch->txn != NULL);
+    struct batch_destination *part;
+    int code = batch_touch(batch, destination, &part);
+    if (code != 0) {
+        return batch_fail(batch, code);
+    }
+    enum outcome refusal =
+        append_check_room(batch, part->dead_leaf_bytes, DEAD_LETTER_BYTES + encoded.size_bytes);
+    if (refusal != OUTCOME_ACCEPTED) {
+        *ret_refusal = (int)refusal;
+        return BATCH_E_REFUSED;
+    }
+    code = settle_put_dead(batch, destination, batch->next_sequence, dead, encoded);
+    if (code != 0) {
+        return batch_fail(batch, code == MDB_KEYEXIST ? MDB_CORRUPTED : code);
+    }
+    batch_count(batch, part, COUNTER_APPENDED, 1);
+    *ret_sequence = batch->next_sequence++;
+    return 0;
+}
+
+int batch_append_report(struct batch *batch, const struct report *report, struct span encoded,
+                        uint64_t *ret_sequence, int *ret_refusal)
+{
+    assert(batch->txn != NULL);
+    struct batch_destination *part;
+    struct report mine = *report;
+    int code = batch_touch(batch, report->destination, &part);
+    if (code != 0) {
+        return batch_fail(batch, code);
+    }
+    enum outcome refusal =
+        append_check_room(batch, batch->reports_leaf_bytes, REPORT_BYTES + encoded.size_bytes);
+    if (refusal != OUTCOME_ACCEPTED) {
+        *ret_refusal = (int)refusal;
+        return BATCH_E_REFUSED;
+    }
+    mine.sequence = batch->next_sequence;
+    code = settle_put_report(batch, part, &mine, NULL, encoded);
+    if (code != 0) {
+        return batch_fail(batch, code == MDB_KEYEXIST ? MDB_CORRUPTED : code);
+    }
+    *ret_sequence = batch->next_sequence++;
     return 0;
 }

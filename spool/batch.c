@@ -227,6 +227,8 @@ static int batch_begin_txn(struct batch *batch, uint64_t appends_bytes, uint64_t
     }
     batch->is_changed = false;
     batch->copied_bytes = 0;
+    batch->applied_count = 0;
+    batch->applied_bytes = 0;
     batch->reports_leaf_bytes = 0;
     code = batch_get_number(batch, "next_sequence", &batch->next_sequence);
     if (code == 0) {
@@ -280,6 +282,12 @@ int batch_begin(struct batch *batch, uint64_t appends_bytes, uint64_t appends_co
 
 /* --- Commit ----------------------------------------------------------------------------------- */
 
+void batch_applied(const struct batch *batch, uint64_t *ret_count, uint64_t *ret_bytes)
+{
+    *ret_count = batch->applied_count;
+    *ret_bytes = batch->applied_bytes;
+}
+
 int batch_commit(struct batch *batch)
 {
     assert(batch->txn != NULL);
@@ -303,7 +311,7 @@ int batch_commit(struct batch *batch)
         uint32_t id = batch->touched[i];
         uint64_t sequence = batch->destinations[id].appended_sequence;
         if (sequence != 0) {
-            atomic_store(&environment_destination(batch->spool, id)->appended_sequence, sequence);
+            environment_note_appended(environment_destination(batch->spool, id), sequence);
         }
     }
     batch_end(batch);

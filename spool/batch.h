@@ -35,6 +35,16 @@ SPOOL_MUST_CHECK int batch_begin(struct batch *batch, uint64_t appends_bytes,
 SPOOL_MUST_CHECK int batch_append(struct batch *batch, uint32_t destination, struct span encoded,
                                   uint64_t *ret_sequence, int *ret_refusal);
 
+/* Appends a dead letter, or a report, that another spool had: for import. The dead letter's record
+ * is taken as it is; so is the report's, whose destination is this spool's and whose sequence
+ * becomes *ret_sequence. Results as batch_append()'s; only the room is a limit. */
+SPOOL_MUST_CHECK int batch_append_dead(struct batch *batch, uint32_t destination,
+                                       const struct dead_letter *dead, struct span encoded,
+                                       uint64_t *ret_sequence, int *ret_refusal);
+SPOOL_MUST_CHECK int batch_append_report(struct batch *batch, const struct report *report,
+                                         struct span encoded, uint64_t *ret_sequence,
+                                         int *ret_refusal);
+
 /* Applies a settlement. One whose record is not there (any more) changes nothing.
  * 0, BATCH_E_NO_SPACE, BATCH_E_LATCHED, -errno. */
 SPOOL_MUST_CHECK int batch_settle(struct batch *batch, const struct settlement *settlement);
@@ -43,6 +53,10 @@ SPOOL_MUST_CHECK int batch_settle(struct batch *batch, const struct settlement *
  * (to dead letters, reports, queues), or what is left of the pages belongs to the next commit.
  * False for a batch without any. */
 SPOOL_MUST_CHECK bool batch_is_large(const struct batch *batch);
+
+/* How many of the batch's settlements found their record or dead letter, and the bytes of these as
+ * stored. */
+void batch_applied(const struct batch *batch, uint64_t *ret_count, uint64_t *ret_bytes);
 
 /* Commits, as durably as the spool was opened for. 0, BATCH_E_NO_SPACE (nothing changed),
  * BATCH_E_LATCHED (it may or may not be on disk: known after spool_reopen()), -errno. */

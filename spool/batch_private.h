@@ -16,6 +16,8 @@ struct batch_destination {
     uint64_t dead_leaf_bytes;  /* and of the dead letters */
 };
 
+struct record;
+
 struct batch {
     struct spool *spool;
     MDB_txn *txn; /* NULL: no batch is open */
@@ -26,6 +28,9 @@ struct batch {
 
     bool is_changed;       /* there is something to commit */
     uint64_t copied_bytes; /* by settlements, to dead letters and reports */
+
+    uint64_t applied_count; /* settlements that found their record, and its bytes as stored */
+    uint64_t applied_bytes;
 
     uint64_t used_pages;     /* that hold something, when the batch began */
     uint64_t room_pages;     /* that appends may still take */
@@ -82,6 +87,16 @@ SPOOL_MUST_CHECK bool room_is_enough(const struct batch *batch, uint64_t leaf_le
 void room_take(struct batch *batch, uint64_t *leaf_left_bytes, uint64_t size_bytes);
 
 /* --- settle.c --------------------------------------------------------------------------------- */
+
+/* Stores a report: its head, then the record, or what without_payload has of it. LMDB's code. */
+SPOOL_MUST_CHECK int settle_put_report(struct batch *batch, struct batch_destination *part,
+                                       const struct report *report,
+                                       const struct record *without_payload, struct span encoded);
+
+/* Stores a dead letter of a destination that the batch has touched: its head, then the record.
+ * LMDB's code. */
+SPOOL_MUST_CHECK int settle_put_dead(struct batch *batch, uint32_t destination, uint64_t sequence,
+                                     const struct dead_letter *dead, struct span encoded);
 
 /* Drops the destination's oldest record that is not in-flight. 0, MDB_NOTFOUND (there is none),
  * LMDB's code. */

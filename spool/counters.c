@@ -27,6 +27,7 @@ const char *counter_name(enum counter counter)
         [COUNTER_LAST_APPENDED_WALL_MS] = "last_appended_wall_ms",
         [COUNTER_LAST_DELIVERED_WALL_MS] = "last_delivered_wall_ms",
         [COUNTER_LARGEST_BYTES] = "largest_bytes",
+        [COUNTER_MOVED] = "moved",
     };
     assert(counter < COUNTER_COUNT);
     return names[counter];

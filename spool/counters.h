@@ -26,11 +26,11 @@ enum counter {
     COUNTER_APPENDED,
     COUNTER_DELIVERED,
     COUNTER_DELIVERED_BYTES,
-    COUNTER_DEAD,    /* became dead letters, expired ones included */
-    COUNTER_EXPIRED, /* whether kept as dead letters or dropped */
-    COUNTER_DROPPED, /* by s.on.full=drop-oldest or by an operator */
-    COUNTER_CORRUPT, /* failed their checksum: dead letters too */
-    COUNTER_REQUEUED,
+    COUNTER_DEAD,     /* became dead letters, expired ones included */
+    COUNTER_EXPIRED,  /* whether kept as dead letters or dropped */
+    COUNTER_DROPPED,  /* by s.on.full=drop-oldest or by an operator */
+    COUNTER_CORRUPT,  /* failed their checksum: dead letters too */
+    COUNTER_REQUEUED, /* came into the queue again: requeued, or moved from another destination */
     COUNTER_REPORTS_RUN,
 
     /* Times, wall clock. */
@@ -40,6 +40,9 @@ enum counter {
     /* DESTINATION_ALL only: the largest record that was appended since all queues were empty. Room
      * to move it is kept free. */
     COUNTER_LARGEST_BYTES,
+
+    /* A total again, which came later. */
+    COUNTER_MOVED, /* left the queue for another destination's */
     COUNTER_COUNT,
 };
 

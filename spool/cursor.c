@@ -79,6 +79,47 @@ int cursor_begin_reports(struct cursor *cursor, struct spool *spool, uint64_t fr
     return r != 0 ? r : cursor_begin(cursor, spool, spool->reports, from);
 }
 
+/* The log may have been made since the spool was opened. A handle comes from a transaction that no
+ * other of this process can meet: a writing one, or any of one that only reads. LMDB's code. */
+static int cursor_find_audit(struct spool *spool, MDB_dbi *ret_db)
+{
+    unsigned flags = 0;
+    MDB_txn *txn;
+    MDB_dbi db;
+    int code = mdb_env_get_flags(spool->env, &flags);
+    if (code == 0) {
+        code = mdb_txn_begin(spool->env, NULL, flags & MDB_RDONLY, &txn);
+    }
+    if (code != 0) {
+        return code;
+    }
+    code = environment_open_audit(txn, 0, &db);
+    if (code != 0) {
+        mdb_txn_abort(txn);
+        return code;
+    }
+    code = mdb_txn_commit(txn);
+    if (code == 0) {
+        *ret_db = db;
+    }
+    return code;
+}
+
+int cursor_begin_audit(struct cursor *cursor, struct spool *spool, uint64_t from)
+{
+    MDB_dbi db;
+    int r = cursor_lock(spool);
+    if (r != 0) {
+        return r;
+    }
+    int code = cursor_find_audit(spool, &db);
+    if (code != 0) {
+        pthread_rwlock_unlock(&spool->env_lock);
+        return cursor_result(code);
+    }
+    return cursor_begin(cursor, spool, db, from);
+}
+
 int cursor_next(struct cursor *cursor, uint64_t *ret_sequence, struct span *ret_stored)
 {
     assert(cursor->mdb != NULL);
@@ -110,6 +151,22 @@ void cursor_end(struct cursor *cursor)
 void cursor_tell_position(struct spool *spool, uint32_t destination, uint64_t position)
 {
     atomic_store(&environment_destination(spool, destination)->forward_position, position);
+}
+
+void cursor_look(struct spool *spool, uint32_t destination)
+{
+    struct cursor cursor;
+    MDB_val key;
+    MDB_val data;
+    uint64_t last;
+    if (cursor_begin_queue(&cursor, spool, destination, 0) != 0) {
+        return;
+    }
+    if (mdb_cursor_get(cursor.mdb, &key, &data, MDB_LAST) == 0 && key.mv_size == sizeof(last)) {
+        memcpy(&last, key.mv_data, sizeof(last));
+        environment_note_appended(environment_destination(spool, destination), last);
+    }
+    cursor_end(&cursor);
 }
 
 uint64_t cursor_appended(struct spool *spool, uint32_t destination)

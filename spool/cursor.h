@@ -36,6 +36,10 @@ SPOOL_MUST_CHECK int cursor_begin_dead(struct cursor *cursor, struct spool *spoo
 SPOOL_MUST_CHECK int cursor_begin_reports(struct cursor *cursor, struct spool *spool,
                                           uint64_t from);
 
+/* The same with the audit log, by the numbers of its entries; audit_decode() reads what is stored.
+ * CURSOR_E_END: there is no log. Not while this thread has a batch. */
+SPOOL_MUST_CHECK int cursor_begin_audit(struct cursor *cursor, struct spool *spool, uint64_t from);
+
 /* The next entry: its key, and its bytes as stored. 0, CURSOR_E_END, CURSOR_E_DAMAGED, -errno. */
 SPOOL_MUST_CHECK int cursor_next(struct cursor *cursor, uint64_t *ret_sequence,
                                  struct span *ret_stored);
@@ -49,6 +53,10 @@ void cursor_end(struct cursor *cursor);
 /* Tells how far the destination has been read: records before it may be in-flight. That is all the
  * store ever knows of it, and it is not stored (S10). */
 void cursor_tell_position(struct spool *spool, uint32_t destination, uint64_t position);
+
+/* Looks up what other programs appended to the destination's queue (imports): one short read
+ * transaction. Does nothing when the spool cannot be read. */
+void cursor_look(struct spool *spool, uint32_t destination);
 
 /* The last sequence that was appended to the destination's queue and committed, as far as this
  * process knows: whether it is worth to read. */

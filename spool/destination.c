@@ -7,9 +7,9 @@
 #include <errno.h>
 #include <string.h>
 
-static uint32_t destination_find(const struct spool *spool, const char *identity)
+/* Among the first count. */
+static uint32_t destination_find(const struct spool *spool, uint32_t count, const char *identity)
 {
-    uint32_t count = atomic_load(&spool->destinations_count);
     for (uint32_t i = 1; i <= count; i++) {
         if (strcmp(spool->destinations[i].identity, identity) == 0) {
             return i;
@@ -39,26 +39,41 @@ static int destination_put(struct spool *spool, MDB_txn *txn, uint32_t id, const
     return code;
 }
 
-/* One transaction that writes the row, and the databases of a new destination. */
-static int destination_write(struct spool *spool, uint32_t id, const char *identity,
-                             const char *address, bool is_new)
+/* One transaction that learns of the destinations that other programs made, and writes the row, and
+ * the databases of a new destination. *ret_id 0: there is no number left. LMDB's code. */
+static int destination_write(struct spool *spool, const char *identity, const char *address,
+                             uint32_t *ret_id, uint32_t *ret_count)
 {
-    struct destination *destination = &spool->destinations[id];
     MDB_txn *txn;
+    uint32_t count = 0;
+    uint32_t id = 0;
     int code = mdb_txn_begin(spool->env, NULL, 0, &txn);
     if (code != 0) {
         return code;
     }
-    code = destination_put(spool, txn, id, identity, address);
-    if (code == 0 && is_new) {
-        code =
-            environment_open_queues(txn, id, MDB_CREATE, &destination->queue, &destination->dead);
+    code = environment_load_destinations(spool, txn, atomic_load(&spool->destinations_count) + 1,
+                                         &count);
+    if (code == 0) {
+        id = destination_find(spool, count, identity);
+    }
+    if (code == 0 && id == 0 && count < DESTINATIONS_MAX) {
+        id = count + 1;
+        code = environment_open_queues(txn, id, MDB_CREATE, &spool->destinations[id].queue,
+                                       &spool->destinations[id].dead);
+    }
+    if (code == 0 && id != 0) {
+        code = destination_put(spool, txn, id, identity, address);
     }
     if (code != 0) {
         mdb_txn_abort(txn);
         return code;
     }
-    return mdb_txn_commit(txn);
+    code = mdb_txn_commit(txn);
+    if (code == 0) {
+        *ret_id = id;
+        *ret_count = count;
+    }
+    return code;
 }
 
 static int destination_failure(struct spool *spool, int code, struct message *message)
@@ -86,16 +101,10 @@ static int destination_open_locked(struct spool *spool, const char *identity, co
         return SPOOL_E_LATCHED;
     }
     uint32_t count = atomic_load(&spool->destinations_count);
-    uint32_t id = destination_find(spool, identity);
-    bool is_new = id == 0;
-    if (!is_new && strcmp(spool->destinations[id].address, address) == 0) {
+    uint32_t id = destination_find(spool, count, identity);
+    if (id != 0 && strcmp(spool->destinations[id].address, address) == 0) {
         *ret_id = id;
         return 0;
-    }
-    if (is_new && count == DESTINATIONS_MAX) {
-        message_set(message, "%s: the spool has %u destinations already, and can hold no more",
-                    spool->dir, count);
-        return SPOOL_E_REFUSED;
     }
     SPOOL_CLEANUP(spool_free) char *identity_copy = strdup(identity);
     SPOOL_CLEANUP(spool_free) char *address_copy = strdup(address);
@@ -103,16 +112,21 @@ static int destination_open_locked(struct spool *spool, const char *identity, co
         message_set(message, "%s: out of memory", spool->dir);
         return -ENOMEM;
     }
-    id = is_new ? count + 1 : id;
-    int code = destination_write(spool, id, identity, address, is_new);
+    int code = destination_write(spool, identity, address, &id, &count);
     if (code != 0) {
         return destination_failure(spool, code, message);
     }
-    struct destination *destination = &spool->destinations[id];
-    if (is_new) {
+    if (id == count + 1) {
+        struct destination *destination = &spool->destinations[id];
         destination->identity = SPOOL_TAKE(identity_copy);
         destination->address = SPOOL_TAKE(address_copy);
-        atomic_store(&spool->destinations_count, id);
+        count = id;
+    }
+    atomic_store(&spool->destinations_count, count);
+    if (id == 0) {
+        message_set(message, "%s: the spool has %u destinations already, and can hold no more",
+                    spool->dir, count);
+        return SPOOL_E_REFUSED;
     }
     /* A changed address is shown from the next start on: others may be reading the text now. */
     *ret_id = id;

@@ -38,17 +38,24 @@ int environment_open_queues(MDB_txn *txn, uint32_t destination, unsigned flags, 
     return 0;
 }
 
+int environment_open_audit(MDB_txn *txn, unsigned flags, MDB_dbi *ret_audit)
+{
+    return mdb_dbi_open(txn, "audit", flags | MDB_INTEGERKEY, ret_audit);
+}
+
 int environment_count_pages(struct spool *spool, MDB_txn *txn, const struct counters *all,
                             uint64_t *ret_pages, uint32_t *ret_page_bytes)
 {
     MDB_dbi databases[] = {
         0, /* LMDB's free list */
         1, /* LMDB's list of databases */
-        spool->meta, spool->destinations_db, spool->counters_db, spool->reports,
+        spool->meta, spool->destinations_db, spool->counters_db, spool->reports, spool->audit,
     };
     uint64_t pages = 2 + all->values[COUNTER_PAGES];
     MDB_stat stat = {0};
-    for (size_t i = 0; i < SPOOL_COUNT_OF(databases); i++) {
+    /* An audit log that was made since env was opened is left out: a few dozen pages at most. */
+    size_t count = SPOOL_COUNT_OF(databases) - (spool->audit == 0 ? 1 : 0);
+    for (size_t i = 0; i < count; i++) {
         int code = mdb_stat(txn, databases[i], &stat);
         if (code != 0) {
             return code;
@@ -201,50 +208,72 @@ static int environment_read_ends(MDB_txn *txn, MDB_dbi db, uint64_t *last)
     return code == MDB_NOTFOUND ? 0 : code;
 }
 
-static int environment_load_destinations(struct spool *spool, MDB_txn *txn)
+/* The audit log is there once it was needed. */
+static int environment_find_audit(struct spool *spool, MDB_txn *txn)
+{
+    int code = environment_open_audit(txn, 0, &spool->audit);
+    if (code == MDB_NOTFOUND) {
+        spool->audit = 0;
+        return 0;
+    }
+    return code == 0 ? environment_read_ends(txn, spool->audit, NULL) : code;
+}
+
+/* Reads one destination, and the ends of its databases. */
+static int environment_load_destination(struct spool *spool, MDB_txn *txn, uint32_t id,
+                                        MDB_val data)
+{
+    struct destination *destination = &spool->destinations[id];
+    uint64_t last = 0;
+    int code = environment_read_destination(destination, data);
+    if (code == 0) {
+        code = environment_open_queues(txn, id, 0, &destination->queue, &destination->dead);
+    }
+    if (code == 0) {
+        code = environment_read_ends(txn, destination->dead, NULL);
+    }
+    if (code == 0) {
+        code = environment_read_ends(txn, destination->queue, &last);
+    }
+    if (code == 0) {
+        atomic_store(&destination->appended_sequence, last);
+    }
+    return code;
+}
+
+int environment_load_destinations(struct spool *spool, MDB_txn *txn, uint32_t from,
+                                  uint32_t *ret_count)
 {
     MDB_cursor *cursor;
     int code = mdb_cursor_open(txn, spool->destinations_db, &cursor);
     if (code != 0) {
         return code;
     }
-    uint32_t count = 0;
-    MDB_val key;
+    uint32_t wanted = from;
+    MDB_val key = environment_key(&from, sizeof(from));
     MDB_val data;
-    while ((code = mdb_cursor_get(cursor, &key, &data, MDB_NEXT)) == 0) {
-        uint32_t id;
-        if (key.mv_size != sizeof(id) || count == DESTINATIONS_MAX) {
+    code = mdb_cursor_get(cursor, &key, &data, MDB_SET_RANGE);
+    while (code == 0) {
+        uint32_t id = 0;
+        if (key.mv_size == sizeof(id)) {
+            memcpy(&id, key.mv_data, sizeof(id));
+        }
+        if (id != wanted || id > DESTINATIONS_MAX) {
             code = MDB_CORRUPTED;
             break;
         }
-        memcpy(&id, key.mv_data, sizeof(id));
-        if (id != count + 1) {
-            code = MDB_CORRUPTED;
-            break;
-        }
-        struct destination *destination = &spool->destinations[id];
-        uint64_t last = 0;
-        code = environment_read_destination(destination, data);
-        if (code == 0) {
-            code = environment_open_queues(txn, id, 0, &destination->queue, &destination->dead);
-        }
-        if (code == 0) {
-            code = environment_read_ends(txn, destination->dead, NULL);
-        }
-        if (code == 0) {
-            code = environment_read_ends(txn, destination->queue, &last);
-        }
+        code = environment_load_destination(spool, txn, id, data);
         if (code != 0) {
             break;
         }
-        atomic_store(&destination->appended_sequence, last);
-        count++;
+        wanted++;
+        code = mdb_cursor_get(cursor, &key, &data, MDB_NEXT);
     }
     mdb_cursor_close(cursor);
     if (code != MDB_NOTFOUND) {
         return code;
     }
-    atomic_store(&spool->destinations_count, count);
+    *ret_count = wanted - 1;
     return 0;
 }
 
@@ -292,13 +321,20 @@ static int environment_open_databases(struct spool *spool, MDB_txn *txn, uint32_
         code = mdb_dbi_open(txn, "reports", flags, &spool->reports);
     }
     if (code == 0) {
+        code = environment_find_audit(spool, txn);
+    }
+    if (code == 0) {
         code = environment_read_ends(txn, spool->counters_db, NULL);
     }
     if (code == 0) {
         code = environment_read_ends(txn, spool->reports, NULL);
     }
+    uint32_t count = 0;
     if (code == 0) {
-        code = environment_load_destinations(spool, txn);
+        code = environment_load_destinations(spool, txn, 1, &count);
+    }
+    if (code == 0) {
+        atomic_store(&spool->destinations_count, count);
     }
     return code;
 }

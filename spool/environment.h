@@ -41,6 +41,7 @@ struct spool {
     MDB_dbi destinations_db;
     MDB_dbi counters_db;
     MDB_dbi reports;
+    MDB_dbi audit; /* 0: there was none when env was opened */
     atomic_bool is_latched;
 
     uint8_t uuid[16];
@@ -62,6 +63,16 @@ static inline MDB_val environment_key(const void *integer, size_t size_bytes)
 /* The destination's struct; asserts that it exists. */
 struct destination *environment_destination(struct spool *spool, uint32_t destination);
 
+/* That sequence is in the destination's queue, committed. Other programs append too, so what is
+ * known already may be higher. */
+static inline void environment_note_appended(struct destination *destination, uint64_t sequence)
+{
+    uint64_t known = atomic_load(&destination->appended_sequence);
+    while (known < sequence &&
+           !atomic_compare_exchange_weak(&destination->appended_sequence, &known, sequence)) {
+    }
+}
+
 /* Opens env, databases and destinations in spool->dir_fd's folder. Used by open and reopen.
  * 0, ENVIRONMENT_E_DAMAGED, SPOOL_E_REFUSED, SPOOL_E_DISK_FULL, -errno. */
 #define ENVIRONMENT_E_DAMAGED 100
@@ -82,8 +93,16 @@ static inline uint64_t environment_stat_pages(const MDB_stat *stat)
     return stat->ms_branch_pages + stat->ms_leaf_pages + stat->ms_overflow_pages;
 }
 
+/* Loads the destinations from that number on; *ret_count is how many there are then. Known texts
+ * stay as they are. LMDB's code. */
+SPOOL_MUST_CHECK int environment_load_destinations(struct spool *spool, MDB_txn *txn, uint32_t from,
+                                                   uint32_t *ret_count);
+
 /* Opens (flags 0) or makes (MDB_CREATE) a destination's two databases. 0, or LMDB's code. */
 SPOOL_MUST_CHECK int environment_open_queues(MDB_txn *txn, uint32_t destination, unsigned flags,
                                              MDB_dbi *ret_queue, MDB_dbi *ret_dead);
+
+/* Opens (flags 0) or makes (MDB_CREATE) the audit log's database. 0, or LMDB's code. */
+SPOOL_MUST_CHECK int environment_open_audit(MDB_txn *txn, unsigned flags, MDB_dbi *ret_audit);
 
 #endif

@@ -72,7 +72,7 @@ int spool_pause(struct spool *spool, uint32_t destination, bool pauses, struct m
 int spool_paused_since(struct spool *spool, uint32_t destination, uint64_t *ret_since_wall_ms)
 {
     MDB_txn *txn;
-    uint64_t since_wall_ms;
+    uint64_t since_wall_ms = 0;
     if (transaction_begin(spool, MDB_RDONLY, &txn) != 0) {
         return -EIO;
     }

@@ -140,6 +140,13 @@ void record_encode(const struct record *record, void *buffer)
     put_u32(start + AT_CHECKSUM, checksum(start, (size_t)(at - start)));
 }
 
+void record_clear_expiry(void *encoded, size_t size_bytes)
+{
+    uint8_t *at = encoded;
+    put_u64(at + AT_EXPIRES, 0);
+    put_u32(at + AT_CHECKSUM, checksum(at, size_bytes));
+}
+
 /* --- Decoding -------------------------------------------------------------------------------- */
 
 /* Reads the header at *position. 0, RECORD_E_END at the end, RECORD_E_MALFORMED. */

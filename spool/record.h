@@ -49,6 +49,9 @@ SPOOL_MUST_CHECK int record_decode(struct span encoded, struct record *ret_recor
  * record was checked before. */
 SPOOL_MUST_CHECK size_t record_report_route_size(struct span encoded);
 
+/* Lets an encoded record, which was checked, never expire. */
+void record_clear_expiry(void *encoded, size_t size_bytes);
+
 /* The headers of a decoded record, one a call: start with *position 0. 0, or RECORD_E_END. */
 SPOOL_MUST_CHECK int record_header_next(const struct record *record, size_t *position,
                                         struct record_header *ret_header);

@@ -10,10 +10,9 @@
 #include <assert.h>
 #include <string.h>
 
-/* Stores a report: its head, then the record. LMDB's code. */
-static int settle_put_report(struct batch *batch, struct batch_destination *part,
-                             const struct report *report, const struct record *without_payload,
-                             struct span encoded)
+int settle_put_report(struct batch *batch, struct batch_destination *part,
+                      const struct report *report, const struct record *without_payload,
+                      struct span encoded)
 {
     size_t record_bytes = encoded.size_bytes;
     if (without_payload != NULL && record_size(without_payload, &record_bytes) != 0) {
@@ -70,20 +69,14 @@ static int settle_note_report(struct batch *batch, struct batch_destination *par
                              encoded);
 }
 
-/* Copies the record to the dead letters. LMDB's code. */
-static int settle_put_dead(struct batch *batch, struct batch_destination *part,
-                           const struct settlement *settlement, struct span encoded)
+int settle_put_dead(struct batch *batch, uint32_t destination, uint64_t sequence,
+                    const struct dead_letter *dead, struct span encoded)
 {
-    struct dead_letter dead = {
-        .reason = settlement->action,
-        .error = settlement->error,
-        .attempts = settlement->attempts,
-        .first_attempt_wall_ms = settlement->first_attempt_wall_ms,
-        .settled_wall_ms = batch->now_wall_ms,
-    };
-    MDB_dbi db = environment_destination(batch->spool, settlement->destination)->dead;
-    MDB_val key = environment_key(&settlement->sequence, sizeof(settlement->sequence));
+    struct batch_destination *part = &batch->destinations[destination];
+    MDB_dbi db = environment_destination(batch->spool, destination)->dead;
+    MDB_val key = environment_key(&sequence, sizeof(sequence));
     MDB_val data = {.mv_size = DEAD_LETTER_BYTES + encoded.size_bytes};
+    assert(part->is_touched);
     /* Mostly the highest sequence so far; appending fills the pages, inserting leaves half of each
      * empty. */
     int code = mdb_put(batch->txn, db, &key, &data, MDB_RESERVE | MDB_APPEND);
@@ -93,7 +86,7 @@ static int settle_put_dead(struct batch *batch, struct batch_destination *part,
     if (code != 0) {
         return code;
     }
-    dead_letter_encode(&dead, data.mv_data);
+    dead_letter_encode(dead, data.mv_data);
     memcpy((uint8_t *)data.mv_data + DEAD_LETTER_BYTES, encoded.data, encoded.size_bytes);
     batch->copied_bytes += data.mv_size;
     room_take(batch, &part->dead_leaf_bytes, data.mv_size);
@@ -101,6 +94,60 @@ static int settle_put_dead(struct batch *batch, struct batch_destination *part,
     batch_count(batch, part, COUNTER_DEAD_BYTES, (int64_t)data.mv_size);
     batch_count(batch, part, COUNTER_DEAD, 1);
     return 0;
+}
+
+/* Copies the record to the dead letters. LMDB's code. */
+static int settle_go_dead(struct batch *batch, const struct settlement *settlement,
+                          struct span encoded)
+{
+    struct dead_letter dead = {
+        .reason = settlement->action,
+        .error = settlement->error,
+        .attempts = settlement->attempts,
+        .first_attempt_wall_ms = settlement->first_attempt_wall_ms,
+        .settled_wall_ms = batch->now_wall_ms,
+    };
+    return settle_put_dead(batch, settlement->destination, settlement->sequence, &dead, encoded);
+}
+
+/* Copies a record to the queue of settlement->to_destination, under its sequence. A requeued one
+ * that has expired would be a dead letter again at once: an operator wants it delivered. LMDB's
+ * code. */
+static int settle_put_back(struct batch *batch, const struct settlement *settlement,
+                           struct span encoded)
+{
+    struct batch_destination *to;
+    struct record record;
+    int code = batch_touch(batch, settlement->to_destination, &to);
+    if (code != 0) {
+        return code;
+    }
+    bool has_expired = settlement->action == SETTLE_REQUEUE &&
+                       record_decode(encoded, &record) == 0 && record.expires_wall_ms != 0 &&
+                       record.expires_wall_ms <= batch->now_wall_ms;
+    MDB_val key = environment_key(&settlement->sequence, sizeof(settlement->sequence));
+    MDB_val data = {.mv_size = encoded.size_bytes};
+    code = mdb_cursor_put(to->queue, &key, &data, MDB_NOOVERWRITE | MDB_RESERVE);
+    if (code != 0) {
+        return code;
+    }
+    memcpy(data.mv_data, encoded.data, encoded.size_bytes);
+    if (has_expired) {
+        record_clear_expiry(data.mv_data, encoded.size_bytes);
+    }
+    batch->copied_bytes += encoded.size_bytes;
+    room_take(batch, &to->queue_leaf_bytes, encoded.size_bytes);
+    batch_count(batch, to, COUNTER_QUEUE_RECORDS, 1);
+    batch_count(batch, to, COUNTER_QUEUE_BYTES, (int64_t)encoded.size_bytes);
+    batch_count(batch, to, COUNTER_REQUEUED, 1);
+    batch_note_largest(batch, encoded.size_bytes);
+    return 0;
+}
+
+static void settle_note_applied(struct batch *batch, size_t size_bytes)
+{
+    batch->applied_count++;
+    batch->applied_bytes += size_bytes;
 }
 
 /* Counts what an action means for the totals. */
@@ -124,12 +171,16 @@ static void settle_count(struct batch *batch, struct batch_destination *part,
     case SETTLE_DROP:
         batch_count(batch, part, COUNTER_DROPPED, 1);
         break;
+    case SETTLE_MOVE:
+        batch_count(batch, part, COUNTER_MOVED, 1);
+        break;
     default:
         break;
     }
 }
 
-/* Takes the record that the queue's cursor stands on out of the queue. LMDB's code. */
+/* Takes the record that the queue's cursor stands on out of the queue. One that is moved has no
+ * final status, so no report. LMDB's code. */
 static int settle_current(struct batch *batch, struct batch_destination *part,
                           const struct settlement *settlement, struct span encoded)
 {
@@ -137,11 +188,13 @@ static int settle_current(struct batch *batch, struct batch_destination *part,
     enum settle_action action = settlement->action;
     bool goes_dead = action == SETTLE_DEAD || action == SETTLE_CORRUPT || action == SETTLE_EXPIRED;
     int code = 0;
-    if (action != SETTLE_CORRUPT) {
+    if (action == SETTLE_MOVE) {
+        code = settle_put_back(batch, settlement, encoded);
+    } else if (action != SETTLE_CORRUPT) {
         code = settle_note_report(batch, part, settlement, encoded);
     }
     if (code == 0 && goes_dead) {
-        code = settle_put_dead(batch, part, settlement, encoded);
+        code = settle_go_dead(batch, settlement, encoded);
     }
     size_t size_bytes = encoded.size_bytes;
     if (code == 0) {
@@ -151,6 +204,7 @@ static int settle_current(struct batch *batch, struct batch_destination *part,
         batch_count(batch, part, COUNTER_QUEUE_RECORDS, -1);
         batch_count(batch, part, COUNTER_QUEUE_BYTES, -(int64_t)size_bytes);
         settle_count(batch, part, action, size_bytes);
+        settle_note_applied(batch, size_bytes);
     }
     return code;
 }
@@ -158,6 +212,10 @@ static int settle_current(struct batch *batch, struct batch_destination *part,
 static int settle_from_queue(struct batch *batch, const struct settlement *settlement)
 {
     struct batch_destination *part;
+    if (settlement->action == SETTLE_MOVE &&
+        settlement->to_destination == settlement->destination) {
+        return 0; /* it is there already */
+    }
     int code = batch_touch(batch, settlement->destination, &part);
     if (code != 0) {
         return code;
@@ -189,30 +247,6 @@ int settle_drop_oldest(struct batch *batch, uint32_t destination, struct batch_d
     };
     memcpy(&settlement.sequence, key.mv_data, sizeof(settlement.sequence));
     return settle_current(batch, part, &settlement, (struct span){data.mv_data, data.mv_size});
-}
-
-/* Copies a dead letter's record to a queue. LMDB's code. */
-static int settle_put_back(struct batch *batch, const struct settlement *settlement,
-                           struct span encoded)
-{
-    struct batch_destination *to;
-    int code = batch_touch(batch, settlement->to_destination, &to);
-    if (code != 0) {
-        return code;
-    }
-    MDB_val key = environment_key(&settlement->sequence, sizeof(settlement->sequence));
-    MDB_val data = environment_key(encoded.data, encoded.size_bytes);
-    code = mdb_cursor_put(to->queue, &key, &data, MDB_NOOVERWRITE);
-    if (code != 0) {
-        return code;
-    }
-    batch->copied_bytes += encoded.size_bytes;
-    room_take(batch, &to->queue_leaf_bytes, encoded.size_bytes);
-    batch_count(batch, to, COUNTER_QUEUE_RECORDS, 1);
-    batch_count(batch, to, COUNTER_QUEUE_BYTES, (int64_t)encoded.size_bytes);
-    batch_count(batch, to, COUNTER_REQUEUED, 1);
-    batch_note_largest(batch, encoded.size_bytes);
-    return 0;
 }
 
 /* Puts a dead letter back into a queue (settlement->to_destination), or deletes it. */
@@ -247,6 +281,7 @@ static int settle_dead_letter(struct batch *batch, const struct settlement *sett
     if (code == 0) {
         batch_count(batch, part, COUNTER_DEAD_RECORDS, -1);
         batch_count(batch, part, COUNTER_DEAD_BYTES, -dead_bytes);
+        settle_note_applied(batch, (size_t)dead_bytes);
     }
     return code;
 }
@@ -281,6 +316,11 @@ static int settle_report_run(struct batch *batch, const struct settlement *settl
     return code;
 }
 
+static bool settle_is_put_back(enum settle_action action)
+{
+    return action == SETTLE_REQUEUE || action == SETTLE_MOVE;
+}
+
 int batch_settle(struct batch *batch, const struct settlement *settlement)
 {
     assert(batch->txn != NULL);
@@ -297,9 +337,9 @@ int batch_settle(struct batch *batch, const struct settlement *settlement)
         code = settle_from_queue(batch, settlement);
         break;
     }
-    /* Not there: an operator was quicker, or it was settled before. There already: a requeue to
+    /* Not there: an operator was quicker, or it was settled before. There already: put back to
      * where the sequence is, which would be a second record of that sequence (S2). */
-    if (code == MDB_NOTFOUND || (code == MDB_KEYEXIST && settlement->action == SETTLE_REQUEUE)) {
+    if (code == MDB_NOTFOUND || (code == MDB_KEYEXIST && settle_is_put_back(settlement->action))) {
         return 0;
     }
     return code == 0 ? 0 : batch_fail(batch, code);

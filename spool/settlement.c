@@ -16,7 +16,7 @@ const char *settle_action_name(enum settle_action action)
         [SETTLE_CORRUPT] = "corrupt",       [SETTLE_EXPIRED] = "expired",
         [SETTLE_EXPIRED_DROP] = "expired",  [SETTLE_DROP] = "dropped",
         [SETTLE_REQUEUE] = "requeued",      [SETTLE_DEAD_DROP] = "dead letter dropped",
-        [SETTLE_REPORT_RUN] = "report run",
+        [SETTLE_REPORT_RUN] = "report run", [SETTLE_MOVE] = "moved",
     };
     assert(action < SETTLE_ACTION_COUNT);
     return names[action];

@@ -5,6 +5,7 @@
 
 #include "spool/base.h"
 
+/* As stored: new ones go to the end. */
 enum settle_action {
     SETTLE_DELIVERED, /* persisted by Kafka: deleted; report 0 */
     SETTLE_DEAD,      /* can never be delivered: to the dead letters; report -1 */
@@ -12,16 +13,18 @@ enum settle_action {
     SETTLE_EXPIRED,   /* its time-to-live passed: to the dead letters; report -1 */
     SETTLE_EXPIRED_DROP, /* the same, deleted; report -1 */
     SETTLE_DROP,         /* deleted by drop-oldest or by an operator; report -1 */
-    SETTLE_REQUEUE,      /* a dead letter back to a queue, with its sequence */
+    SETTLE_REQUEUE,      /* a dead letter back to a queue, with its sequence; if it had expired, it
+                            expires no more */
     SETTLE_DEAD_DROP,    /* a dead letter deleted by an operator */
     SETTLE_REPORT_RUN,   /* a report's route was run: the report is deleted */
+    SETTLE_MOVE, /* by an operator to another queue, with its sequence and its report route */
     SETTLE_ACTION_COUNT,
 };
 
 struct settlement {
     enum settle_action action;
     uint32_t destination;
-    uint32_t to_destination;        /* SETTLE_REQUEUE: the queue to put it into */
+    uint32_t to_destination;        /* SETTLE_REQUEUE, SETTLE_MOVE: the queue to put it into */
     uint64_t sequence;              /* SETTLE_REPORT_RUN: the report's number */
     int32_t error;                  /* the client's code, 0: none */
     int32_t partition;              /* -1: unknown */

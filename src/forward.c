@@ -290,6 +290,7 @@ static void forward_look(struct forward *forward)
             destination->requeued_count = requeued;
             forward_drain(destination, VERDICT_RETURNED);
         }
+        cursor_look(forward->config.spool, destination->id);
         destination->is_paused =
             forward_read_paused(forward, destination->id, destination->is_paused);
         forward_expire(destination);

@@ -34,6 +34,7 @@ static void counters_keep_their_places(void **state)
     assert_int_equal(COUNTER_REPORTS_RUN, 15);
     assert_int_equal(COUNTER_LAST_DELIVERED_WALL_MS, 17);
     assert_int_equal(COUNTER_LARGEST_BYTES, 18);
+    assert_int_equal(COUNTER_MOVED, 19);
 }
 
 static void counters_decode_reads_rows_of_any_length(void **state)

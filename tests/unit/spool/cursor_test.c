@@ -12,6 +12,7 @@
 
 #include "tests/harness/spool_fixture.h"
 
+#include "spool/environment.h"
 #include "spool/limits.h"
 
 #include <fcntl.h>
@@ -148,6 +149,34 @@ static void cursor_shows_a_record_again_after_a_restart(void **state)
     assert_int_equal(spool_fixture_sequences(fixture, 1, false, sequences, 4), 2);
 }
 
+/* As another program does: this process's memory knows nothing of it. */
+static void append_behind(struct spool_fixture *fixture, uint64_t sequence)
+{
+    MDB_txn *txn;
+    MDB_val key = environment_key(&sequence, sizeof(sequence));
+    MDB_val data = environment_key("bytes", 5);
+    assert_int_equal(mdb_txn_begin(fixture->spool->env, NULL, 0, &txn), 0);
+    assert_int_equal(
+        mdb_put(txn, environment_destination(fixture->spool, 1)->queue, &key, &data, 0), 0);
+    assert_int_equal(mdb_txn_commit(txn), 0);
+}
+
+static void cursor_look_sees_what_other_programs_appended(void **state)
+{
+    struct spool_fixture *fixture = *state;
+    cursor_look(fixture->spool, 1);
+    assert_int_equal(cursor_appended(fixture->spool, 1), 0);
+    append_behind(fixture, 7);
+    assert_int_equal(cursor_appended(fixture->spool, 1), 0);
+    cursor_look(fixture->spool, 1);
+    assert_int_equal(cursor_appended(fixture->spool, 1), 7);
+    /* What is known is never less than before. */
+    append_behind(fixture, 5);
+    spool_fixture_settle(fixture, SETTLE_CORRUPT, 1, 7);
+    cursor_look(fixture->spool, 1);
+    assert_int_equal(cursor_appended(fixture->spool, 1), 7);
+}
+
 #define A_TEST(name)                                                                               \
     cmocka_unit_test_setup_teardown(name, spool_fixture_set_up, spool_fixture_tear_down)
 
@@ -158,6 +187,7 @@ int main(void)
         A_TEST(cursor_next_ends_at_once_where_nothing_is),
         A_TEST(cursor_next_shows_bytes_as_they_were_appended),
         A_TEST(cursor_appended_is_the_last_that_was_committed),
+        A_TEST(cursor_look_sees_what_other_programs_appended),
         A_TEST(cursor_next_says_that_a_page_is_damaged),
         A_TEST(cursor_shows_a_record_again_after_a_restart),
     };

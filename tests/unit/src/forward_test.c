@@ -11,7 +11,6 @@
 
 #include <cmocka.h>
 
-#include "spool/pause.h"
 #include "tests/harness/flow_fixture.h"
 
 #define ADDRESS "[k1]broker:9092/topic"
@@ -369,76 +368,6 @@ static void forward_takes_back_ever_more_rarely_in_an_outage(void **state)
     assert_in_range(flow->sinks.purges_count, 2, 60);
 }
 
-/* --- What others change ----------------------------------------------------------------------- */
-
-static void forward_notices_a_requeue(void **state)
-{
-    struct flow_fixture *flow = *state;
-    uint32_t destination = flow_add(flow, ADDRESS);
-    uint64_t first = append_expiring(flow, destination, 1);
-    flow->sinks.decide = answer_at_once;
-    flow_pass(flow, 1000);
-    assert_int_equal(flow_counter(flow, destination, COUNTER_DEAD_RECORDS), 1);
-    (void)flow_append_many(flow, destination, 3);
-    flow_run(flow);
-    assert_int_equal(flow->sinks.records_count, 3);
-    struct settlement requeue = {
-        .action = SETTLE_REQUEUE,
-        .destination = destination,
-        .to_destination = destination,
-        .sequence = first,
-    };
-    assert_int_equal(batch_begin(flow->batch, 0, 0), 0);
-    assert_int_equal(batch_settle(flow->batch, &requeue), 0);
-    assert_int_equal(batch_commit(flow->batch), 0);
-    flow_pass(flow, 1000);
-    /* It is read again: a second later it is still expired, and so dead again. */
-    assert_int_equal(flow_counter(flow, destination, COUNTER_EXPIRED), 2);
-    assert_int_equal(flow_counter(flow, destination, COUNTER_QUEUE_RECORDS), 0);
-    assert_int_equal(flow->sinks.records_count, 3);
-}
-
-/* As an operator does; the forwarder has looked when it returns. */
-static void pause_destination(struct flow_fixture *flow, uint32_t destination, bool pauses)
-{
-    struct message message;
-    assert_int_equal(spool_pause(flow->spool, destination, pauses, &message), 0);
-    flow_pass(flow, 500);
-}
-
-static void forward_pause_stops_reading_and_goes_on(void **state)
-{
-    struct flow_fixture *flow = *state;
-    uint32_t destination = flow_add(flow, ADDRESS);
-    (void)flow_append(flow, destination);
-    flow_run(flow);
-    pause_destination(flow, destination, true);
-    assert_true(flow_status(flow, destination).is_paused);
-    (void)flow_append(flow, destination);
-    flow_pass(flow, 1000);
-    assert_int_equal(flow->sinks.records_count, 1);
-    /* Reports are taken all the same. */
-    fake_sinks_answer(&flow->sinks, 0, 0);
-    flow_run(flow);
-    assert_int_equal(flow_counter(flow, destination, COUNTER_DELIVERED), 1);
-    pause_destination(flow, destination, false);
-    assert_int_equal(flow->sinks.records_count, 2);
-}
-
-static void forward_pause_is_kept_across_a_restart(void **state)
-{
-    struct flow_fixture *flow = *state;
-    uint32_t destination = flow_add(flow, ADDRESS);
-    pause_destination(flow, destination, true);
-    flow_restart(flow);
-    (void)flow_append(flow, destination);
-    flow_run(flow);
-    assert_true(flow_status(flow, destination).is_paused);
-    assert_int_equal(flow->sinks.records_count, 0);
-    pause_destination(flow, destination, false);
-    assert_int_equal(flow->sinks.records_count, 1);
-}
-
 /* --- Stopping --------------------------------------------------------------------------------- */
 
 static void forward_stop_reads_no_more_and_takes_reports(void **state)
@@ -582,9 +511,6 @@ int main(void)
         FLOW_TEST(forward_expires_records_while_no_broker_can_be_reached),
         FLOW_TEST(forward_takes_nothing_back_while_records_are_delivered),
         FLOW_TEST(forward_takes_back_ever_more_rarely_in_an_outage),
-        FLOW_TEST(forward_notices_a_requeue),
-        FLOW_TEST(forward_pause_stops_reading_and_goes_on),
-        FLOW_TEST(forward_pause_is_kept_across_a_restart),
         FLOW_TEST(forward_stop_reads_no_more_and_takes_reports),
         FLOW_TEST(forward_is_not_idle_before_the_commit),
         FLOW_TEST(forward_purge_takes_everything_back_and_keeps_it),
