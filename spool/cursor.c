@@ -107,7 +107,7 @@ static int cursor_find_audit(struct spool *spool, MDB_dbi *ret_db)
 
 int cursor_begin_audit(struct cursor *cursor, struct spool *spool, uint64_t from)
 {
-    MDB_dbi db;
+    MDB_dbi db = 0;
     int r = cursor_lock(spool);
     if (r != 0) {
         return r;
