@@ -3,6 +3,7 @@
 
 #include "spool/batch.h"
 #include "spool/gather.h"
+#include "spool/histogram.h"
 #include "spool/limits.h"
 #include "spool/settle_queue.h"
 
@@ -43,6 +44,7 @@ struct committer {
 
     pthread_mutex_t statistics_lock;
     struct committer_statistics statistics;
+    struct histogram commit_us;
     bool has_trouble;
     struct message trouble;
 };
@@ -199,6 +201,7 @@ static void committer_count_commit(struct committer *committer, int result, uint
     if (result == 0) {
         statistics->commits_count++;
         statistics->commit_us_total += us;
+        histogram_add(&committer->commit_us, us, committer->clock->monotonic_ms(committer->clock));
         if (us > statistics->commit_us_max) {
             statistics->commit_us_max = us;
         }
@@ -511,6 +514,8 @@ void committer_statistics(struct committer *committer, struct committer_statisti
 {
     pthread_mutex_lock(&committer->statistics_lock);
     *ret_statistics = committer->statistics;
+    ret_statistics->commit_us_p50 = histogram_percentile(&committer->commit_us, 50);
+    ret_statistics->commit_us_p99 = histogram_percentile(&committer->commit_us, 99);
     pthread_mutex_unlock(&committer->statistics_lock);
     ret_statistics->settled_count = committer_settled(committer);
 }

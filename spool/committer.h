@@ -36,6 +36,8 @@ struct committer_statistics {
     uint64_t outcomes[OUTCOME_COUNT]; /* answers given, by outcome */
     uint64_t commit_us_total;
     uint64_t commit_us_max;
+    uint64_t commit_us_p50; /* of the last minutes; see spool/histogram.h */
+    uint64_t commit_us_p99;
 };
 
 #define COMMITTER_E_BUSY 1 /* too many settlements wait */
