@@ -510,12 +510,20 @@ void committer_wait(struct committer *committer, uint64_t timeout_ms)
     ring_bell_wait(committer->config.ring, timeout_ms * 1000);
 }
 
+/* With the lock. A bucket's end may be above all that was measured. */
+static uint64_t committer_percentile(const struct committer *committer, unsigned percent)
+{
+    uint64_t us = histogram_percentile(&committer->commit_us, percent);
+    uint64_t max_us = committer->statistics.commit_us_max;
+    return us < max_us ? us : max_us;
+}
+
 void committer_statistics(struct committer *committer, struct committer_statistics *ret_statistics)
 {
     pthread_mutex_lock(&committer->statistics_lock);
     *ret_statistics = committer->statistics;
-    ret_statistics->commit_us_p50 = histogram_percentile(&committer->commit_us, 50);
-    ret_statistics->commit_us_p99 = histogram_percentile(&committer->commit_us, 99);
+    ret_statistics->commit_us_p50 = committer_percentile(committer, 50);
+    ret_statistics->commit_us_p99 = committer_percentile(committer, 99);
     pthread_mutex_unlock(&committer->statistics_lock);
     ret_statistics->settled_count = committer_settled(committer);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A histogram of durations: buckets of which each is an eighth wider than the one before, at least,
- * so that a percentile is known to about 12 %. It forgets: it holds the last one to two windows.
+ * A histogram of durations. Its buckets are at most an eighth of what is in them wide, so that a
+ * percentile is known to 12 %. It forgets: it holds the last one to two windows.
  */
 #ifndef SPOOL_HISTOGRAM_H
 #define SPOOL_HISTOGRAM_H

@@ -154,6 +154,18 @@ int forward_add(struct forward *forward, uint32_t id, const struct address *addr
     return r;
 }
 
+void forward_retry_now(struct forward *forward, uint32_t id)
+{
+    pthread_mutex_lock(&forward->lock);
+    for (size_t i = 0; i < forward->destinations_count; i++) {
+        struct forward_destination *destination = &forward->destinations[i];
+        if (id == 0 || destination->id == id) {
+            destination->wait_until_ms = 0;
+        }
+    }
+    pthread_mutex_unlock(&forward->lock);
+}
+
 void forward_stop(struct forward *forward)
 {
     pthread_mutex_lock(&forward->lock);

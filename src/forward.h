@@ -78,6 +78,10 @@ SPOOL_MUST_CHECK uint64_t forward_step(struct forward *forward);
 /* The fds that become readable when a sink has something. Returns how many, at most fds_max. */
 size_t forward_fds(struct forward *forward, int *fds, size_t fds_max);
 
+/* Ends the wait of a destination (0: of all) after an error: it is tried again now. For operators,
+ * who know that the cause is mended. */
+void forward_retry_now(struct forward *forward, uint32_t id);
+
 /* Reads no more from any queue; reports are still taken. */
 void forward_stop(struct forward *forward);
 

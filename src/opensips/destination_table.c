@@ -226,7 +226,8 @@ enum table_state destination_table_wait(struct table_destination *destination, u
 
 /* --- Publishing ------------------------------------------------------------------------------- */
 
-enum outcome destination_is_refused(const struct table_destination *destination)
+/* Why nothing can be published to it now; OUTCOME_ACCEPTED: nothing is known against it. */
+static enum outcome table_refusal(const struct table_destination *destination)
 {
     switch ((enum serving)atomic_load(&shared_state->serving)) {
     case SERVING_REFUSED:
@@ -239,23 +240,36 @@ enum outcome destination_is_refused(const struct table_destination *destination)
     }
 }
 
-enum outcome destination_publish(struct table_destination *destination, struct record *record,
-                                 uint64_t *ret_sequence)
+enum outcome destination_wait_open(struct table_destination *destination)
+{
+    enum outcome refusal = table_refusal(destination);
+    if (refusal != OUTCOME_ACCEPTED ||
+        destination_table_wait(destination, shared_publisher.commit_timeout_ms) == TABLE_OPEN) {
+        return refusal;
+    }
+    refusal = table_refusal(destination);
+    return refusal != OUTCOME_ACCEPTED ? refusal : OUTCOME_TIMEOUT;
+}
+
+static enum outcome table_publish(struct table_destination *destination, struct record *record,
+                                  uint64_t *ret_sequence)
 {
     struct publisher publisher = shared_publisher;
-    enum outcome refusal = destination_is_refused(destination);
+    uint64_t begin_ms = publisher.clock->monotonic_ms(publisher.clock);
+    enum outcome refusal = destination_wait_open(destination);
     if (refusal != OUTCOME_ACCEPTED) {
         return refusal;
     }
-    if (atomic_load(&destination->state) != TABLE_OPEN) {
-        uint64_t begin_ms = publisher.clock->monotonic_ms(publisher.clock);
-        if (destination_table_wait(destination, publisher.commit_timeout_ms) != TABLE_OPEN) {
-            refusal = destination_is_refused(destination);
-            return refusal != OUTCOME_ACCEPTED ? refusal : OUTCOME_TIMEOUT;
-        }
-        uint64_t waited_ms = publisher.clock->monotonic_ms(publisher.clock) - begin_ms;
-        publisher.commit_timeout_ms -=
-            waited_ms < publisher.commit_timeout_ms ? waited_ms : publisher.commit_timeout_ms;
-    }
+    uint64_t waited_ms = publisher.clock->monotonic_ms(publisher.clock) - begin_ms;
+    publisher.commit_timeout_ms -=
+        waited_ms < publisher.commit_timeout_ms ? waited_ms : publisher.commit_timeout_ms;
     return publish(&publisher, &destination->target, record, ret_sequence);
+}
+
+enum outcome destination_publish(struct table_destination *destination, struct record *record,
+                                 uint64_t *ret_sequence)
+{
+    enum outcome outcome = table_publish(destination, record, ret_sequence);
+    atomic_fetch_add(&shared_state->outcomes[outcome], 1);
+    return outcome;
 }

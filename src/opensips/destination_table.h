@@ -58,13 +58,13 @@ struct table_destination *destination_table_at(uint32_t index);
 /* Waits until the Kafka process has opened or refused it, at most timeout_ms. Returns its state. */
 enum table_state destination_table_wait(struct table_destination *destination, uint64_t timeout_ms);
 
-/* Publishes to it, as publish() does; waits first until it is open, within the same time. */
+/* Publishes to it, as publish() does; waits first until it is open, within the same time. The
+ * outcome is counted. */
 SPOOL_MUST_CHECK enum outcome destination_publish(struct table_destination *destination,
                                                   struct record *record, uint64_t *ret_sequence);
 
-/* Why nothing can be published to it now, without waiting; OUTCOME_ACCEPTED: nothing is known
- * against it. */
-SPOOL_MUST_CHECK enum outcome destination_is_refused(const struct table_destination *destination);
+/* Waits until it can be published to, within the commit timeout. OUTCOME_ACCEPTED, or why not. */
+SPOOL_MUST_CHECK enum outcome destination_wait_open(struct table_destination *destination);
 
 /* --- For the Kafka process ------------------------------------------------------------------- */
 

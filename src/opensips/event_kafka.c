@@ -3,10 +3,13 @@
  * The module as OpenSIPS sees it: what it exports, and its life. It has the name of the stock
  * module, so that configurations stay as they are.
  */
+#include "src/opensips/alarms.h"
 #include "src/opensips/avp.h"
 #include "src/opensips/destination_table.h"
 #include "src/opensips/event_socket.h"
 #include "src/opensips/kafka_process.h"
+#include "src/opensips/module_command.h"
+#include "src/opensips/module_statistics.h"
 #include "src/opensips/opensips.h"
 #include "src/opensips/publish_function.h"
 #include "src/opensips/report_route.h"
@@ -60,7 +63,8 @@ static int module_init(void)
 {
     LM_INFO("kafka-spool " SPOOL_VERSION ": the spool is %s\n", settings.spool_dir);
     if (settings_check() != 0 || destination_table_new() != 0 || module_check_brokers() != 0 ||
-        avp_init() != 0 || shared_state_new() != 0 || report_route_init() != 0) {
+        avp_init() != 0 || shared_state_new() != 0 || report_route_init() != 0 ||
+        module_statistics_init() != 0 || alarms_init() != 0) {
         return -1;
     }
     return event_socket_register();
@@ -121,6 +125,7 @@ const struct module_exports exports = {
     .cmds = functions,
     .acmds = async_functions,
     .params = parameters,
+    .mi_cmds = module_commands,
     .procs = processes,
     .init_f = module_init,
 };

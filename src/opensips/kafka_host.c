@@ -3,6 +3,7 @@
 
 #include "spool/clock.h"
 #include "spool/message.h"
+#include "src/opensips/alarms.h"
 #include "src/opensips/opensips.h"
 #include "src/opensips/report_route.h"
 #include "src/opensips/shared_state.h"
@@ -21,6 +22,7 @@
 
 struct told {
     enum host_event event;
+    struct message destination; /* an identity; empty: none */
     struct message text;
 };
 
@@ -46,8 +48,8 @@ static void host_queue(enum host_event event, const char *destination, const cha
     }
     struct told *told = &kafka.told[(kafka.first + kafka.count++) % TOLD_MAX];
     told->event = event;
-    message_set(&told->text, "%s%s%s", destination != NULL ? destination : "",
-                destination != NULL ? ": " : "", text);
+    message_set(&told->destination, "%s", destination != NULL ? destination : "");
+    message_set(&told->text, "%s", text);
     shared_bell_ring();
 }
 
@@ -121,25 +123,27 @@ static bool host_next(struct told *ret_told, uint64_t *ret_lost_count)
     return has_one;
 }
 
-static void host_log(enum host_event event, const char *text)
+static void host_log(const struct told *told)
 {
-    const char *name = host_event_name(event);
-    switch (event) {
+    const char *name = host_event_name(told->event);
+    const char *destination = told->destination.text;
+    const char *colon = destination[0] != '\0' ? ": " : "";
+    switch (told->event) {
     case HOST_EVENT_BROKERS_UP:
     case HOST_EVENT_MENDED:
-        LM_NOTICE("%s: %s\n", name, text);
+        LM_NOTICE("%s: %s%s%s\n", name, destination, colon, told->text.text);
         break;
     case HOST_EVENT_CLIENT_LOG:
     case HOST_EVENT_RETRY:
     case HOST_EVENT_PRODUCER_LOST:
-        LM_WARN("%s: %s\n", name, text);
+        LM_WARN("%s: %s%s%s\n", name, destination, colon, told->text.text);
         break;
     case HOST_EVENT_SET_ASIDE:
     case HOST_EVENT_TROUBLE:
-        LM_CRIT("%s: %s\n", name, text);
+        LM_CRIT("%s: %s%s%s\n", name, destination, colon, told->text.text);
         break;
     default:
-        LM_ERR("%s: %s\n", name, text);
+        LM_ERR("%s: %s%s%s\n", name, destination, colon, told->text.text);
     }
 }
 
@@ -148,7 +152,8 @@ void kafka_host_step(void)
     struct told told;
     uint64_t lost_count;
     while (host_next(&told, &lost_count)) {
-        host_log(told.event, told.text.text);
+        host_log(&told);
+        alarms_tell(told.event, told.destination.text, told.text.text);
         if (lost_count > 0) {
             LM_WARN("%llu more messages came at once and were not logged\n",
                     (unsigned long long)lost_count);

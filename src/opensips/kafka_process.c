@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "src/opensips/kafka_process.h"
 
+#include "src/opensips/alarms.h"
 #include "src/opensips/destination_table.h"
 #include "src/opensips/kafka_host.h"
+#include "src/opensips/module_command.h"
+#include "src/opensips/module_statistics.h"
 #include "src/opensips/opensips.h"
 #include "src/opensips/report_route.h"
 #include "src/opensips/settings.h"
@@ -22,6 +25,8 @@
 /* How often a spool that cannot be opened, and a destination for which there was no room, are tried
  * again. */
 #define RETRY_MS 1000
+/* How often the statistics are brought up to date. */
+#define STATISTICS_MS 500
 /* Of closed clients, whose threads may wait for a name server: what is left of OpenSIPS's 5 s. */
 #define SETTLE_MS 300
 
@@ -32,6 +37,7 @@ static struct {
     pid_t parent;
     int timer_fd;
     uint64_t retry_at_ms;
+    uint64_t statistics_at_ms;
     uint32_t resolved_count; /* of the table's destinations: those before it are resolved */
     struct message refusal;  /* why the spool could not be opened, as it was logged last */
 } process = {.timer_fd = -1};
@@ -168,6 +174,8 @@ static void process_open(void)
     process.retry_at_ms = 0;
     if (process_open_pipeline(&message) == 0) {
         atomic_store(&shared_state->serving, SERVING_OPEN);
+        module_command_serve(process.pipeline);
+        alarms_spool(NULL);
         LM_NOTICE("the spool %s is open: %s, librdkafka %s\n", settings.spool_dir,
                   settings.durability == SPOOL_SYNC ? "each commit is flushed"
                                                     : "a power loss can cost the last commit",
@@ -178,12 +186,22 @@ static void process_open(void)
     atomic_store(&shared_state->serving, SERVING_REFUSED);
     if (strcmp(process.refusal.text, message.text) != 0) {
         process.refusal = message;
+        alarms_spool(message.text);
         LM_CRIT("%s: nothing is accepted until this is mended; it is tried again each second\n",
                 message.text);
     }
 }
 
 /* --- The main loop ---------------------------------------------------------------------------- */
+
+static void process_look(void)
+{
+    if (process.pipeline != NULL && process_now_ms() >= process.statistics_at_ms) {
+        process.statistics_at_ms = process_now_ms() + STATISTICS_MS;
+        module_statistics_step(process.pipeline);
+        alarms_step();
+    }
+}
 
 static void process_step(void)
 {
@@ -194,6 +212,7 @@ static void process_step(void)
         report_route_step(process.pipeline);
         pipeline_step(process.pipeline);
     }
+    process_look();
     /* OpenSIPS's main process was killed: nobody tells this one to stop any more. */
     if (getppid() != process.parent) {
         exit(0);

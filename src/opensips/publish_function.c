@@ -151,6 +151,7 @@ static enum async_ret_code publish_end_async(void *parameter, uint64_t timeout_m
     enum outcome outcome = publish_end(&publisher, under_way->ticket, &sequence);
     pkg_free(under_way);
     async_status = ASYNC_DONE;
+    atomic_fetch_add(&shared_state->outcomes[outcome], 1);
     return (enum async_ret_code)publish_result_of(outcome);
 }
 
@@ -167,31 +168,34 @@ static enum async_ret_code publish_resume_late(int fd, struct sip_msg *message, 
     return publish_end_async(parameter, 0);
 }
 
-/* Begins it. NULL and *ret_under_way, or why not. */
-static const char *publish_begin_async(struct table_destination *destination, struct record *record,
-                                       struct publish_under_way **ret_under_way)
+/* Begins it. OUTCOME_ACCEPTED: it is under way, else why not. */
+static enum outcome publish_begin_async(struct table_destination *destination,
+                                        struct record *record,
+                                        struct publish_under_way **ret_under_way)
 {
-    enum outcome outcome = destination_is_refused(destination);
-    if (outcome == OUTCOME_ACCEPTED &&
-        destination_table_wait(destination, shared_publisher.commit_timeout_ms) != TABLE_OPEN) {
-        outcome = destination_is_refused(destination);
-        outcome = outcome != OUTCOME_ACCEPTED ? outcome : OUTCOME_TIMEOUT;
-    }
+    enum outcome outcome = destination_wait_open(destination);
     if (outcome != OUTCOME_ACCEPTED) {
-        return outcome_name(outcome);
+        return outcome;
     }
     struct publish_under_way *under_way = pkg_malloc(sizeof(*under_way));
     if (under_way == NULL) {
         LM_ERR("no private memory\n");
-        return outcome_name(OUTCOME_BROKEN);
+        return OUTCOME_BROKEN;
     }
     if (publish_begin(&shared_publisher, &destination->target, record, true, &under_way->ticket,
                       &outcome) != 0) {
         pkg_free(under_way);
-        return outcome_name(outcome);
+        return outcome;
     }
     *ret_under_way = under_way;
-    return NULL;
+    return OUTCOME_ACCEPTED;
+}
+
+/* Done already, and refused: the resume route runs at once. */
+static int publish_refuse_async(const char *error)
+{
+    async_status = ASYNC_SYNC;
+    return publish_result(error);
 }
 
 int publish_function_async(struct sip_msg *message, struct _async_ctx *context, void *destination,
@@ -201,13 +205,13 @@ int publish_function_async(struct sip_msg *message, struct _async_ctx *context, 
     (void)message, (void)unused6, (void)unused7, (void)unused8;
     SPOOL_CLEANUP(publish_record_deinit) struct publish_record publish = {.headers = NULL};
     struct publish_under_way *under_way = NULL;
-    const char *error = ERROR_BAD_HEADERS;
-    if (publish_record_init(&publish, payload, key, report_route, headers)) {
-        error = publish_begin_async(destination, &publish.record, &under_way);
+    if (!publish_record_init(&publish, payload, key, report_route, headers)) {
+        return publish_refuse_async(ERROR_BAD_HEADERS);
     }
-    if (error != NULL) {
-        async_status = ASYNC_SYNC; /* done already: the resume route runs at once */
-        return publish_result(error);
+    enum outcome outcome = publish_begin_async(destination, &publish.record, &under_way);
+    if (outcome != OUTCOME_ACCEPTED) {
+        atomic_fetch_add(&shared_state->outcomes[outcome], 1);
+        return publish_refuse_async(outcome_name(outcome));
     }
     ASYNC_SET_RESUME_F(context, publish_resume);
     context->resume_param = under_way;

@@ -27,6 +27,7 @@ struct shared_state {
     _Atomic int process_no;   /* of the Kafka process, in OpenSIPS's table; -1 before it runs */
     /* Reports of which the routes could not be run, since they are gone. */
     _Atomic uint64_t reports_without_route;
+    _Atomic uint64_t outcomes[OUTCOME_COUNT]; /* of publishes, in all processes */
 };
 
 /* The state, in every process; NULL before shared_state_new(). */

@@ -274,6 +274,29 @@ static void forward_asks_to_be_called_when_a_wait_is_over(void **state)
     assert_int_equal(asked_ms, wait_ms < 100 ? wait_ms : 100);
 }
 
+static void forward_retry_now_ends_the_wait(void **state)
+{
+    struct flow_fixture *flow = *state;
+    uint32_t held = flow_add(flow, ADDRESS);
+    uint32_t other = flow_add(flow, "[two]two:9092/t");
+    (void)flow_append(flow, held);
+    (void)flow_append(flow, other);
+    flow_run(flow);
+    assert_int_equal(fake_sinks_answer_all(&flow->sinks, FAKE_UNKNOWN_TOPIC), 2);
+    flow_run(flow);
+    assert_true(flow_status(flow, held).retry_in_ms > 0);
+    forward_retry_now(flow->forward, held);
+    flow_run(flow);
+    assert_int_equal(flow->sinks.records_count, 3);
+    assert_int_equal(fake_sinks_answer_all(&flow->sinks, 0), 1);
+    flow_run(flow);
+    assert_int_equal(flow_counter(flow, held, COUNTER_DELIVERED), 1);
+    assert_int_equal(flow_counter(flow, other, COUNTER_DELIVERED), 0);
+    forward_retry_now(flow->forward, 0);
+    flow_run(flow);
+    assert_int_equal(flow->sinks.records_count, 4);
+}
+
 static void forward_holds_an_unknown_topic_slowly_and_never_drops_it(void **state)
 {
     struct flow_fixture *flow = *state;
@@ -506,6 +529,7 @@ int main(void)
         FLOW_TEST(forward_goes_on_at_once_when_another_had_it_taken_back),
         FLOW_TEST(forward_does_not_read_what_is_delivered_but_not_committed),
         FLOW_TEST(forward_waits_longer_for_each_retry_until_a_delivery),
+        FLOW_TEST(forward_retry_now_ends_the_wait),
         FLOW_TEST(forward_asks_to_be_called_when_a_wait_is_over),
         FLOW_TEST(forward_holds_an_unknown_topic_slowly_and_never_drops_it),
         FLOW_TEST(forward_expires_records_while_no_broker_can_be_reached),
