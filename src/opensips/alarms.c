@@ -39,7 +39,7 @@ static const char *const names[ALARM_COUNT] = {
     [ALARM_DEAD] = "E_KAFKA_DEAD", [ALARM_CORRUPT] = "E_KAFKA_CORRUPT",
 };
 
-static event_id_t ids[ALARM_COUNT];
+static event_id_t event_ids[ALARM_COUNT];
 static void *report_group;
 
 /* The Kafka process's own. */
@@ -77,14 +77,14 @@ static int alarms_register_identifier(const char *identifier, int initial, const
 int alarms_init(void)
 {
     for (int i = 0; i < ALARM_COUNT; i++) {
-        ids[i] = evi_publish_event(alarms_str(names[i]));
-        if (ids[i] == EVI_ERROR) {
+        event_ids[i] = evi_publish_event(alarms_str(names[i]));
+        if (event_ids[i] == EVI_ERROR) {
             LM_ERR("cannot publish the event %s\n", names[i]);
             return -1;
         }
     }
-    str group = alarms_str(GROUP);
-    report_group = sr_register_group(group.s, group.len, 0);
+    str name = alarms_str(GROUP);
+    report_group = sr_register_group(name.s, name.len, 0);
     if (report_group == NULL) {
         LM_ERR("cannot register the status/report group %s\n", GROUP);
         return -1;
@@ -111,7 +111,7 @@ struct alarm_text {
 
 static void alarms_raise(enum alarm alarm, const struct alarm_text *text)
 {
-    if (evi_probe_event(ids[alarm]) <= 0) {
+    if (evi_probe_event(event_ids[alarm]) <= 0) {
         return;
     }
     evi_params_p parameters = evi_get_params();
@@ -139,7 +139,7 @@ static void alarms_raise(enum alarm alarm, const struct alarm_text *text)
         LM_ERR("no memory for the event %s\n", names[alarm]);
         return;
     }
-    (void)evi_raise_event(ids[alarm], parameters);
+    (void)evi_raise_event(event_ids[alarm], parameters);
 }
 
 /* The identifier of a destination: its ID. Those of event sockets have none. */

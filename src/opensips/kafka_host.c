@@ -17,8 +17,8 @@
 /* Of the client's lines so many are logged in a window. A window that had more is followed by one
  * that is twice as long. */
 #define CLIENT_LINES_MAX 5
-#define CLIENT_WINDOW_MS 60000
-#define CLIENT_WINDOW_MS_MAX (3600 * 1000)
+#define CLIENT_WINDOW_MS 60000ULL
+#define CLIENT_WINDOW_MS_MAX (60 * CLIENT_WINDOW_MS)
 
 struct told {
     enum host_event event;

@@ -123,6 +123,7 @@ static int publish_result_of(enum outcome outcome)
 
 #define ERROR_BAD_HEADERS "bad_headers"
 
+/* NOLINTNEXTLINE(readability-function-size): the parameters are OpenSIPS's. */
 int publish_function(struct sip_msg *message, void *destination, void *payload, void *key,
                      void *report_route, void *headers, void *unused6, void *unused7, void *unused8)
 {
@@ -168,27 +169,24 @@ static enum async_ret_code publish_resume_late(int fd, struct sip_msg *message, 
     return publish_end_async(parameter, 0);
 }
 
-/* Begins it. OUTCOME_ACCEPTED: it is under way, else why not. */
-static enum outcome publish_begin_async(struct table_destination *destination,
-                                        struct record *record,
-                                        struct publish_under_way **ret_under_way)
+/* Begins it. NULL: *ret_refusal says why not. */
+static struct publish_under_way *publish_begin_async(struct table_destination *destination,
+                                                     struct record *record,
+                                                     enum outcome *ret_refusal)
 {
-    enum outcome outcome = destination_wait_open(destination);
-    if (outcome != OUTCOME_ACCEPTED) {
-        return outcome;
+    enum outcome refusal = destination_wait_open(destination);
+    struct publish_under_way *under_way = NULL;
+    if (refusal == OUTCOME_ACCEPTED) {
+        under_way = pkg_malloc(sizeof(*under_way));
+        refusal = OUTCOME_BROKEN;
     }
-    struct publish_under_way *under_way = pkg_malloc(sizeof(*under_way));
-    if (under_way == NULL) {
-        LM_ERR("no private memory\n");
-        return OUTCOME_BROKEN;
-    }
-    if (publish_begin(&shared_publisher, &destination->target, record, true, &under_way->ticket,
-                      &outcome) != 0) {
+    if (under_way != NULL && publish_begin(&shared_publisher, &destination->target, record, true,
+                                           &under_way->ticket, &refusal) != 0) {
         pkg_free(under_way);
-        return outcome;
+        under_way = NULL;
     }
-    *ret_under_way = under_way;
-    return OUTCOME_ACCEPTED;
+    *ret_refusal = refusal;
+    return under_way;
 }
 
 /* Done already, and refused: the resume route runs at once. */
@@ -198,20 +196,22 @@ static int publish_refuse_async(const char *error)
     return publish_result(error);
 }
 
-int publish_function_async(struct sip_msg *message, struct _async_ctx *context, void *destination,
+/* NOLINTNEXTLINE(readability-function-size): the parameters are OpenSIPS's. */
+int publish_function_async(struct sip_msg *message, async_ctx *context, void *destination,
                            void *payload, void *key, void *report_route, void *headers,
                            void *unused6, void *unused7, void *unused8)
 {
     (void)message, (void)unused6, (void)unused7, (void)unused8;
     SPOOL_CLEANUP(publish_record_deinit) struct publish_record publish = {.headers = NULL};
-    struct publish_under_way *under_way = NULL;
     if (!publish_record_init(&publish, payload, key, report_route, headers)) {
         return publish_refuse_async(ERROR_BAD_HEADERS);
     }
-    enum outcome outcome = publish_begin_async(destination, &publish.record, &under_way);
-    if (outcome != OUTCOME_ACCEPTED) {
-        atomic_fetch_add(&shared_state->outcomes[outcome], 1);
-        return publish_refuse_async(outcome_name(outcome));
+    enum outcome refusal;
+    struct publish_under_way *under_way =
+        publish_begin_async(destination, &publish.record, &refusal);
+    if (under_way == NULL) {
+        atomic_fetch_add(&shared_state->outcomes[refusal], 1);
+        return publish_refuse_async(outcome_name(refusal));
     }
     ASYNC_SET_RESUME_F(context, publish_resume);
     context->resume_param = under_way;

@@ -4,9 +4,7 @@
 #define SRC_OPENSIPS_PUBLISH_FUNCTION_H
 
 #include "spool/base.h"
-
-struct sip_msg;
-struct _async_ctx;
+#include "src/opensips/opensips.h"
 
 /* The script function (cmd_function): waits for the commit. 1 accepted, -1 not; then
  * $avp(kafka_error) says why. */
@@ -15,7 +13,7 @@ SPOOL_MUST_CHECK int publish_function(struct sip_msg *message, void *destination
                                       void *unused7, void *unused8);
 
 /* The same for async() and launch() (acmd_function): resumed by an fd when the commit is there. */
-SPOOL_MUST_CHECK int publish_function_async(struct sip_msg *message, struct _async_ctx *context,
+SPOOL_MUST_CHECK int publish_function_async(struct sip_msg *message, async_ctx *context,
                                             void *destination, void *payload, void *key,
                                             void *report_route, void *headers, void *unused6,
                                             void *unused7, void *unused8);

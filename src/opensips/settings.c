@@ -8,7 +8,7 @@
 #include <limits.h>
 #include <string.h>
 
-#define SECOND_MS 1000
+#define SECOND_MS 1000ULL
 
 struct settings settings = {
     .spool_dir = "/var/spool/opensips/kafka",
