@@ -220,7 +220,7 @@ static int batch_write_meta(struct batch *batch)
 static int batch_begin_txn(struct batch *batch, uint64_t appends_bytes, uint64_t appends_count)
 {
     struct spool *spool = batch->spool;
-    int code = mdb_txn_begin(spool->env, NULL, 0, &batch->txn);
+    int code = environment_begin(spool, 0, &batch->txn);
     if (code != 0) {
         batch->txn = NULL;
         return code;

@@ -75,6 +75,25 @@ int claim_open(struct claim *claim, int dir_fd, const char *file, uint64_t limit
     return 0;
 }
 
+int claim_look(struct claim *claim, int dir_fd, const char *file)
+{
+    struct stat status;
+    int fd = openat(dir_fd, file, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 || fstat(fd, &status) < 0) {
+        int r = -errno;
+        spool_close_fd(&fd);
+        return r;
+    }
+    uint64_t blocks_bytes = (uint64_t)status.st_blocks * 512;
+    claim->fd = fd;
+    claim->limit_bytes = 0;
+    claim->filled_bytes = (uint64_t)status.st_size;
+    claim->claimed_bytes = blocks_bytes;
+    claim->is_disk_full = false;
+    claim->is_possible = true;
+    return 0;
+}
+
 void claim_close(struct claim *claim)
 {
     if (claim->fd >= 0) {

@@ -30,6 +30,10 @@ struct claim {
 SPOOL_MUST_CHECK int claim_open(struct claim *claim, int dir_fd, const char *file,
                                 uint64_t limit_bytes);
 
+/* Opens the data file of a spool that somebody else may own: makes and claims nothing. limit_bytes
+ * stays 0. 0, -errno. */
+SPOOL_MUST_CHECK int claim_look(struct claim *claim, int dir_fd, const char *file);
+
 void claim_close(struct claim *claim);
 
 /* Makes sure that the file's first end_bytes are claimed, and a good step more if there is room.

@@ -30,7 +30,7 @@ static int cursor_begin(struct cursor *cursor, struct spool *spool, MDB_dbi db, 
 {
     MDB_txn *txn = NULL;
     MDB_cursor *mdb = NULL;
-    int code = mdb_txn_begin(spool->env, NULL, MDB_RDONLY, &txn);
+    int code = environment_begin(spool, MDB_RDONLY, &txn);
     if (code == 0) {
         code = mdb_cursor_open(txn, db, &mdb);
     }
@@ -80,16 +80,12 @@ int cursor_begin_reports(struct cursor *cursor, struct spool *spool, uint64_t fr
 }
 
 /* The log may have been made since the spool was opened. A handle comes from a transaction that no
- * other of this process can meet: a writing one, or any of one that only reads. LMDB's code. */
+ * other of this process can meet: a writing one, or any of a visitor. LMDB's code. */
 static int cursor_find_audit(struct spool *spool, MDB_dbi *ret_db)
 {
-    unsigned flags = 0;
     MDB_txn *txn;
     MDB_dbi db;
-    int code = mdb_env_get_flags(spool->env, &flags);
-    if (code == 0) {
-        code = mdb_txn_begin(spool->env, NULL, flags & MDB_RDONLY, &txn);
-    }
+    int code = environment_begin(spool, spool->is_visitor ? MDB_RDONLY : 0, &txn);
     if (code != 0) {
         return code;
     }

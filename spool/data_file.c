@@ -66,12 +66,14 @@ static bool data_file_is_root(const uint8_t *db, uint64_t last_page)
     return root == NO_PAGE || (root > 1 && root <= last_page && depth >= 1 && depth < DB_DEPTH_MAX);
 }
 
-/* Whether LMDB itself will have a reason to refuse the page. */
-static bool data_file_is_refused(const uint8_t *meta)
+/* What LMDB itself refuses the page for; it would have made lock.mdb by then. */
+static int data_file_check_head(const uint8_t *meta)
 {
-    return (data_file_u16(meta + AT_PAGE_FLAGS) & PAGE_IS_META) == 0 ||
-           data_file_u32(meta + AT_MAGIC) != META_MAGIC ||
-           data_file_u32(meta + AT_VERSION) != META_VERSION;
+    if ((data_file_u16(meta + AT_PAGE_FLAGS) & PAGE_IS_META) == 0 ||
+        data_file_u32(meta + AT_MAGIC) != META_MAGIC) {
+        return MDB_INVALID;
+    }
+    return data_file_u32(meta + AT_VERSION) == META_VERSION ? 0 : MDB_VERSION_MISMATCH;
 }
 
 /* Checks the meta page that LMDB will use: the one of the later transaction. */
@@ -107,8 +109,9 @@ int data_file_check(int fd)
         if (size < META_BYTES) {
             return MDB_CORRUPTED;
         }
-        if (data_file_is_refused(metas[i])) {
-            return 0;
+        int code = data_file_check_head(metas[i]);
+        if (code != 0) {
+            return code;
         }
         page_bytes = data_file_u32(metas[i] + AT_FREE_LIST);
         if (page_bytes < PAGE_BYTES_MIN || page_bytes > PAGE_BYTES_MAX ||
@@ -192,4 +195,24 @@ int data_file_fill_up(int fd, MDB_env *env)
         (void)!ftruncate(fd, status.st_size);
     }
     return code;
+}
+
+int data_file_check_end(int fd, MDB_env *env)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    struct stat status;
+    mdb_env_info(env, &info);
+    mdb_env_stat(env, &stat);
+    if (fstat(fd, &status) < 0) {
+        return errno;
+    }
+    uint64_t pages = (uint64_t)info.me_last_pgno + 1;
+    uint64_t has_pages = (uint64_t)status.st_size / stat.ms_psize;
+    if (has_pages >= pages) {
+        return 0;
+    }
+    uint64_t free_pages = 0;
+    int code = data_file_count_free(env, has_pages, &free_pages);
+    return code == 0 && free_pages != pages - has_pages ? MDB_CORRUPTED : code;
 }

@@ -11,8 +11,8 @@
 
 #include <lmdb.h>
 
-/* Checks the meta pages of the file; an empty file is fine, and so is what LMDB itself will refuse.
- * 0, LMDB's code: MDB_CORRUPTED, or MDB_NOTFOUND for a file that no spool can be. */
+/* Checks the meta pages of the file; an empty file is fine. 0, LMDB's code: MDB_INVALID (no LMDB
+ * file), MDB_VERSION_MISMATCH, MDB_CORRUPTED, or MDB_NOTFOUND for a file that no spool can be. */
 SPOOL_MUST_CHECK int data_file_check(int fd);
 
 /* Makes sure that every page that LMDB may read is in the file. LMDB leaves the last pages of a
@@ -20,5 +20,9 @@ SPOOL_MUST_CHECK int data_file_check(int fd);
  * sound, and is filled up. LMDB's code: MDB_CORRUPTED for one that was cut off, which stays as it
  * is. */
 SPOOL_MUST_CHECK int data_file_fill_up(int fd, MDB_env *env);
+
+/* The same question for a file that somebody else may own: nothing is filled up or changed. A file
+ * that was cut off may also end the program with SIGBUS. LMDB's code: MDB_CORRUPTED. */
+SPOOL_MUST_CHECK int data_file_check_end(int fd, MDB_env *env);
 
 #endif

@@ -47,7 +47,7 @@ static int destination_write(struct spool *spool, const char *identity, const ch
     MDB_txn *txn;
     uint32_t count = 0;
     uint32_t id = 0;
-    int code = mdb_txn_begin(spool->env, NULL, 0, &txn);
+    int code = environment_begin(spool, 0, &txn);
     if (code != 0) {
         return code;
     }

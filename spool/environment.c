@@ -3,6 +3,7 @@
 
 #include "spool/data_file.h"
 #include "spool/mdb_result.h"
+#include "spool/owner_lock.h"
 
 #include <assert.h>
 #include <endian.h>
@@ -298,6 +299,9 @@ static int environment_open_databases(struct spool *spool, MDB_txn *txn, uint32_
 {
     bool is_empty = false;
     int code = environment_is_empty(txn, &is_empty);
+    if (code == 0 && is_empty && spool->is_visitor) {
+        return MDB_NOTFOUND;
+    }
     if (code == 0 && is_empty) {
         code = environment_create(spool, txn);
     } else if (code == 0) {
@@ -351,9 +355,7 @@ static int environment_check_free_list(struct spool *spool)
     return code;
 }
 
-/* Turns what went wrong inside into a result and a message. */
-static int environment_failure(struct spool *spool, int code, const char *step,
-                               struct message *message)
+int environment_failure(struct spool *spool, int code, const char *step, struct message *message)
 {
     int r = mdb_result(code);
     switch (r) {
@@ -392,6 +394,16 @@ static int environment_failure(struct spool *spool, int code, const char *step,
     }
 }
 
+/* Whether pages are missing at the end of a visitor's file. An owner has looked for itself, and may
+ * be growing the file at the moment. LMDB's code. */
+static int environment_check_end(struct spool *spool)
+{
+    char owner[OWNER_TEXT_BYTES];
+    return owner_lock_probe(spool->dir_fd, owner) != 0
+               ? 0
+               : data_file_check_end(spool->claim.fd, spool->env);
+}
+
 static int environment_open_env(struct spool *spool)
 {
     int code = data_file_check(spool->claim.fd);
@@ -402,7 +414,8 @@ static int environment_open_env(struct spool *spool)
         return code;
     }
     code = mdb_env_set_maxdbs(spool->env, 2 * DESTINATIONS_MAX + 8);
-    if (code == 0) {
+    if (code == 0 && spool->claim.limit_bytes != 0) {
+        /* A visitor takes the limit that the file says. */
         code = mdb_env_set_mapsize(spool->env, (size_t)spool->claim.limit_bytes);
     }
     if (code == 0) {
@@ -418,7 +431,31 @@ static int environment_open_env(struct spool *spool)
         int dead;
         code = mdb_reader_check(spool->env, &dead);
     }
-    return code != 0 ? code : data_file_fill_up(spool->claim.fd, spool->env);
+    if (code != 0) {
+        return code;
+    }
+    return spool->is_visitor ? environment_check_end(spool)
+                             : data_file_fill_up(spool->claim.fd, spool->env);
+}
+
+int environment_begin(struct spool *spool, unsigned flags, MDB_txn **ret_txn)
+{
+    int code = mdb_txn_begin(spool->env, NULL, flags, ret_txn);
+    if (code != MDB_MAP_RESIZED || !spool->is_visitor) {
+        return code;
+    }
+    /* The owner was started again with a larger limit. LMDB can map anew when nobody reads. */
+    pthread_rwlock_unlock(&spool->env_lock);
+    if (pthread_rwlock_trywrlock(&spool->env_lock) == 0) {
+        MDB_envinfo info;
+        code = mdb_env_set_mapsize(spool->env, 0);
+        mdb_env_info(spool->env, &info);
+        spool->config.max_bytes = info.me_mapsize;
+        spool->claim.limit_bytes = info.me_mapsize;
+        pthread_rwlock_unlock(&spool->env_lock);
+    }
+    pthread_rwlock_rdlock(&spool->env_lock);
+    return code == 0 ? mdb_txn_begin(spool->env, NULL, flags, ret_txn) : code;
 }
 
 int environment_open(struct spool *spool, struct message *message)
@@ -431,7 +468,7 @@ int environment_open(struct spool *spool, struct message *message)
     MDB_txn *txn;
     code = environment_check_free_list(spool);
     if (code == 0) {
-        code = mdb_txn_begin(spool->env, NULL, 0, &txn);
+        code = mdb_txn_begin(spool->env, NULL, spool->is_visitor ? MDB_RDONLY : 0, &txn);
     }
     if (code != 0) {
         environment_close(spool);

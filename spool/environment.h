@@ -29,6 +29,7 @@ struct destination {
 
 struct spool {
     struct spool_config config;
+    bool is_visitor; /* it does not own the spool: see spool/visit.h */
     char *dir;
     char *set_aside_path;
     int dir_fd;
@@ -78,6 +79,15 @@ static inline void environment_note_appended(struct destination *destination, ui
 #define ENVIRONMENT_E_DAMAGED 100
 SPOOL_MUST_CHECK int environment_open(struct spool *spool, struct message *message);
 
+/* Begins a transaction of env, with env_lock held for reading. A visitor's map follows the owner's:
+ * the lock is given back and taken again for that. LMDB's code. */
+SPOOL_MUST_CHECK int environment_begin(struct spool *spool, unsigned flags, MDB_txn **ret_txn);
+
+/* What LMDB's code comes to when the spool cannot be opened; step says in words where. Sets
+ * message. ENVIRONMENT_E_DAMAGED, SPOOL_E_REFUSED, SPOOL_E_DISK_FULL, -errno. */
+SPOOL_MUST_CHECK int environment_failure(struct spool *spool, int code, const char *step,
+                                         struct message *message);
+
 /* Closes env if it is open. */
 void environment_close(struct spool *spool);
 
@@ -104,5 +114,22 @@ SPOOL_MUST_CHECK int environment_open_queues(MDB_txn *txn, uint32_t destination,
 
 /* Opens (flags 0) or makes (MDB_CREATE) the audit log's database. 0, or LMDB's code. */
 SPOOL_MUST_CHECK int environment_open_audit(MDB_txn *txn, unsigned flags, MDB_dbi *ret_audit);
+
+/* --- spool.c ---------------------------------------------------------------------------------- */
+
+#define SPOOL_DATA_FILE "data.mdb"
+#define SPOOL_LOCK_FILE "lock.mdb"
+
+/* A struct spool with nothing open. 0, -ENOMEM. */
+SPOOL_MUST_CHECK int spool_new(const struct spool_config *config, struct spool **ret_spool,
+                               struct message *message);
+
+/* Opens dir_fd and makes dir absolute. 0, SPOOL_E_REFUSED. */
+SPOOL_MUST_CHECK int spool_find_dir(struct spool *spool, struct message *message);
+
+/* Refuses a file of the folder that cannot be used, or should not: said at once, instead of
+ * half-way through. 0, SPOOL_E_REFUSED. */
+SPOOL_MUST_CHECK int spool_check_file(struct spool *spool, const char *file, bool must_exist,
+                                      struct message *message);
 
 #endif

@@ -46,3 +46,19 @@ int owner_lock_take(int dir_fd, const char *name, char owner[OWNER_TEXT_BYTES], 
     *ret_fd = fd;
     return 0;
 }
+
+int owner_lock_probe(int dir_fd, char owner[OWNER_TEXT_BYTES])
+{
+    int fd = openat(dir_fd, OWNER_LOCK_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) {
+        return errno == ENOENT ? 0 : -errno;
+    }
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int r = fcntl(fd, F_OFD_GETLK, &lock) < 0 ? -errno : 0;
+    if (r == 0 && lock.l_type != F_UNLCK) {
+        owner_lock_read(fd, owner);
+        r = OWNER_LOCK_E_OWNED;
+    }
+    close(fd);
+    return r;
+}

@@ -21,4 +21,8 @@
 SPOOL_MUST_CHECK int owner_lock_take(int dir_fd, const char *name, char owner[OWNER_TEXT_BYTES],
                                      int *ret_fd);
 
+/* Asks who has the lock, without taking it or changing anything. 0, OWNER_LOCK_E_OWNED (owner says
+ * by whom), -errno. */
+SPOOL_MUST_CHECK int owner_lock_probe(int dir_fd, char owner[OWNER_TEXT_BYTES]);
+
 #endif

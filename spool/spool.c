@@ -16,9 +16,6 @@
 #include <sys/stat.h>
 #include <uuid/uuid.h>
 
-#define SPOOL_DATA_FILE "data.mdb"
-#define SPOOL_LOCK_FILE "lock.mdb"
-
 static int spool_check_config(const struct spool_config *config, struct message *message)
 {
     if (config->max_bytes < SPOOL_BYTES_MIN || config->max_bytes > SPOOL_BYTES_MAX) {
@@ -49,13 +46,9 @@ static uint64_t spool_max_bytes(const struct spool_config *config)
     return max_bytes & ~((uint64_t)sysconf(_SC_PAGESIZE) - 1);
 }
 
-static int spool_open_dir(struct spool *spool, struct message *message)
+int spool_find_dir(struct spool *spool, struct message *message)
 {
     const char *dir = spool->dir;
-    if (spool->config.may_create && mkdir(dir, 0750) < 0 && errno != EEXIST) {
-        message_set(message, "%s: cannot make the spool's folder: %s", dir, strerror(errno));
-        return errno == ENOSPC ? SPOOL_E_DISK_FULL : SPOOL_E_REFUSED;
-    }
     spool->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     /* Absolute, since LMDB opens by path, and a reopen may come after a chdir(). */
     char *absolute = spool->dir_fd < 0 ? NULL : realpath(dir, NULL);
@@ -65,7 +58,21 @@ static int spool_open_dir(struct spool *spool, struct message *message)
     }
     free(spool->dir);
     spool->dir = absolute;
-    dir = absolute;
+    return 0;
+}
+
+static int spool_open_dir(struct spool *spool, struct message *message)
+{
+    const char *dir = spool->dir;
+    if (spool->config.may_create && mkdir(dir, 0750) < 0 && errno != EEXIST) {
+        message_set(message, "%s: cannot make the spool's folder: %s", dir, strerror(errno));
+        return errno == ENOSPC ? SPOOL_E_DISK_FULL : SPOOL_E_REFUSED;
+    }
+    int r = spool_find_dir(spool, message);
+    if (r != 0) {
+        return r;
+    }
+    dir = spool->dir;
     if (faccessat(spool->dir_fd, ".", R_OK | W_OK | X_OK, AT_EACCESS) < 0) {
         message_set(message,
                     "%s: cannot write into the spool's folder (%s): give it to user id %ld", dir,
@@ -75,9 +82,8 @@ static int spool_open_dir(struct spool *spool, struct message *message)
     return 0;
 }
 
-/* Files that we cannot use, or should not: said now, instead of half-way through. */
-static int spool_check_file(struct spool *spool, const char *file, bool must_exist,
-                            struct message *message)
+int spool_check_file(struct spool *spool, const char *file, bool must_exist,
+                     struct message *message)
 {
     struct stat status;
     if (fstatat(spool->dir_fd, file, &status, AT_SYMLINK_NOFOLLOW) < 0) {
@@ -227,29 +233,39 @@ static int spool_open_files(struct spool *spool, struct message *message)
     return r == ENVIRONMENT_E_DAMAGED ? SPOOL_E_REFUSED : r;
 }
 
+int spool_new(const struct spool_config *config, struct spool **ret_spool, struct message *message)
+{
+    struct spool *spool = calloc(1, sizeof(*spool));
+    char *dir = strdup(config->dir);
+    if (spool == NULL || dir == NULL) {
+        free(spool);
+        free(dir);
+        message_set(message, "%s: out of memory", config->dir);
+        return -ENOMEM;
+    }
+    spool->config = *config;
+    spool->dir = dir;
+    spool->dir_fd = -1;
+    spool->owner_fd = -1;
+    spool->claim.fd = -1;
+    pthread_rwlock_init(&spool->env_lock, NULL);
+    pthread_mutex_init(&spool->destinations_lock, NULL);
+    *ret_spool = spool;
+    return 0;
+}
+
 int spool_open(const struct spool_config *config, struct spool **ret_spool, struct message *message)
 {
     int r = spool_check_config(config, message);
     if (r != 0) {
         return r;
     }
-    SPOOL_CLEANUP(spool_close) struct spool *spool = calloc(1, sizeof(*spool));
-    if (spool == NULL) {
-        message_set(message, "%s: out of memory", config->dir);
-        return -ENOMEM;
+    SPOOL_CLEANUP(spool_close) struct spool *spool = NULL;
+    r = spool_new(config, &spool, message);
+    if (r != 0) {
+        return r;
     }
-    spool->config = *config;
     spool->config.max_bytes = spool_max_bytes(config);
-    spool->dir_fd = -1;
-    spool->owner_fd = -1;
-    spool->claim.fd = -1;
-    pthread_rwlock_init(&spool->env_lock, NULL);
-    pthread_mutex_init(&spool->destinations_lock, NULL);
-    spool->dir = strdup(config->dir);
-    if (spool->dir == NULL) {
-        message_set(message, "%s: out of memory", config->dir);
-        return -ENOMEM;
-    }
     r = spool_open_files(spool, message);
     if (r != 0) {
         return r;

@@ -40,6 +40,7 @@ struct spool;
 #define SPOOL_E_REFUSED 2   /* not ours to use: newer format, foreign files, permissions, ... */
 #define SPOOL_E_DISK_FULL 3 /* the file system has no room for even an empty spool */
 #define SPOOL_E_LATCHED 4   /* a failed commit: nothing is written until spool_reopen() */
+#define SPOOL_E_DAMAGED 5   /* only to a visitor (spool/visit.h): an owner sets it aside */
 
 /* Opens the spool as its owner. One that is damaged is set aside (moved to a dated folder inside
  * dir) and a new one is started: see spool_set_aside_path(). message is set for each result but 0.

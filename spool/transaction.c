@@ -15,7 +15,7 @@ int transaction_begin(struct spool *spool, unsigned flags, MDB_txn **ret_txn)
     pthread_rwlock_rdlock(&spool->env_lock);
     bool may_write = !atomic_load(&spool->is_latched);
     if (spool->env != NULL && (may_write || (flags & MDB_RDONLY) != 0)) {
-        code = mdb_txn_begin(spool->env, NULL, flags, ret_txn);
+        code = environment_begin(spool, flags, ret_txn);
     }
     if (code != 0) {
         pthread_rwlock_unlock(&spool->env_lock);
