@@ -3,6 +3,7 @@
 
 #include "spool/data_file.h"
 #include "spool/environment.h"
+#include "spool/live.h"
 #include "spool/mdb_result.h"
 #include "spool/owner_lock.h"
 #include "spool/transaction.h"
@@ -90,16 +91,33 @@ static int visit_open_files(struct spool *spool, struct message *message)
     return r;
 }
 
+/* The limits that the last owner wrote down. The file itself only remembers the largest map that it
+ * ever had, and a visitor must not write beyond the owner's. */
+static void visit_read_limits(struct spool *spool)
+{
+    struct live *live = malloc(sizeof(*live));
+    if (live != NULL && live_read(spool->dir, live) == 0 && live->max_bytes >= SPOOL_BYTES_MIN &&
+        live->map_bytes >= live->max_bytes && live->map_bytes <= 2 * SPOOL_BYTES_MAX) {
+        spool->config.max_bytes = live->max_bytes;
+        spool->config.max_records = live->max_records;
+        spool->claim.limit_bytes = live->map_bytes;
+    }
+    free(live);
+}
+
 static int visit_open_environment(struct spool *spool, struct message *message)
 {
+    visit_read_limits(spool);
     int r = environment_open(spool, message);
     if (r != 0) {
         return r;
     }
     MDB_envinfo info;
     mdb_env_info(spool->env, &info);
-    spool->config.max_bytes = info.me_mapsize;
     spool->claim.limit_bytes = info.me_mapsize;
+    if (spool->config.max_bytes == 0) {
+        spool->config.max_bytes = info.me_mapsize;
+    }
     return 0;
 }
 

@@ -2,6 +2,7 @@
 #include "src/pipeline.h"
 
 #include "spool/limits.h"
+#include "src/live_feed.h"
 #include "src/quiet_thread.h"
 #include "src/report.h"
 
@@ -16,7 +17,8 @@
 #include <sys/random.h>
 #include <time.h>
 
-#define PIPELINE_SWEEP_MS 1000
+/* The committer thread's rounds beside its commits. */
+#define PIPELINE_ROUND_MS 500
 #define PIPELINE_STOP_POLL_MS 5
 #define PIPELINE_TIMER_SLACK_NS 1000UL
 /* After the flush time: for the reports of what was taken back from the sinks. */
@@ -28,7 +30,8 @@ struct pipeline {
     struct committer *committer;
     struct forward *forward;
     struct reports *reports;
-    int wake_fd; /* wakes the forwarder's thread */
+    struct live_feed *live; /* NULL: the file cannot be made, and nobody depends on it */
+    int wake_fd;            /* wakes the forwarder's thread */
     atomic_bool is_woken;
     bool is_running;
     atomic_bool stops_forwarder;
@@ -96,24 +99,26 @@ static void *pipeline_run_committer(void *context)
 {
     struct pipeline *pipeline = context;
     struct clock *clock = pipeline->config.clock;
-    uint64_t sweep_at_ms = 0;
+    uint64_t round_at_ms = 0;
     /* Its short sleeps are measured in microseconds; by default they take 50 more. */
     (void)prctl(PR_SET_TIMERSLACK, PIPELINE_TIMER_SLACK_NS);
     while (!atomic_load(&pipeline->stops_committer)) {
         bool was_busy = committer_step(pipeline->committer, false) > 0;
         uint64_t now_ms = clock->monotonic_ms(clock);
-        if (now_ms >= sweep_at_ms) {
+        if (now_ms >= round_at_ms) {
             ring_sweep(pipeline->config.ring);
             pipeline_tell_trouble(pipeline);
-            sweep_at_ms = now_ms + PIPELINE_SWEEP_MS;
+            live_feed_step(pipeline->live, false);
+            round_at_ms = now_ms + PIPELINE_ROUND_MS;
         }
         if (!was_busy) {
-            committer_wait(pipeline->committer, sweep_at_ms - now_ms);
+            committer_wait(pipeline->committer, round_at_ms - now_ms);
         }
     }
     /* The last settlements: what is not committed now is delivered again after the next start. */
     while (committer_step(pipeline->committer, true) > 0) {
     }
+    live_feed_step(pipeline->live, true);
     return NULL;
 }
 
@@ -152,6 +157,13 @@ static int pipeline_make_parts(struct pipeline *pipeline)
     if (r != 0) {
         return r;
     }
+    struct live_feed_config live_config = {
+        .spool = pipeline->spool,
+        .committer = pipeline->committer,
+        .forward = pipeline->forward,
+        .clock = config->clock,
+    };
+    (void)!live_feed_new(&live_config, &pipeline->live);
     return reports_new(pipeline->spool, pipeline->committer, config->host, &pipeline->reports);
 }
 
@@ -282,6 +294,7 @@ void pipeline_free(struct pipeline **pipeline_at)
         return;
     }
     pipeline_stop(pipeline, 0);
+    live_feed_free(&pipeline->live);
     reports_free(&pipeline->reports);
     forward_free(&pipeline->forward);
     committer_free(&pipeline->committer);

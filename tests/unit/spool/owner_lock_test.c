@@ -95,6 +95,25 @@ static void owner_lock_take_follows_no_link(void **state)
     assert_int_equal(fd, -1);
 }
 
+/* The probe sees the lock, and neither takes nor disturbs it. */
+static void owner_lock_probe_asks_only(void **state)
+{
+    struct folder *folder = *state;
+    char owner[OWNER_TEXT_BYTES];
+    int fd = -1;
+    assert_int_equal(owner_lock_probe(folder->fd, owner), 0);
+    assert_true(faccessat(folder->fd, OWNER_LOCK_FILE, F_OK, 0) < 0);
+    assert_int_equal(owner_lock_take(folder->fd, "first", owner, &fd), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(owner_lock_probe(folder->fd, owner), OWNER_LOCK_E_OWNED);
+        assert_int_equal(strncmp(owner, "first, pid ", 11), 0);
+    }
+    close(fd);
+    assert_int_equal(owner_lock_probe(folder->fd, owner), 0);
+    assert_int_equal(owner_lock_take(folder->fd, "second", owner, &fd), 0);
+    close(fd);
+}
+
 #define A_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -104,6 +123,7 @@ int main(void)
         A_TEST(owner_lock_take_is_not_inherited_by_other_programs),
         A_TEST(owner_lock_take_replaces_a_longer_text),
         A_TEST(owner_lock_take_follows_no_link),
+        A_TEST(owner_lock_probe_asks_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,6 +14,7 @@
 
 #include "spool/cursor.h"
 #include "spool/environment.h"
+#include "spool/live.h"
 #include "spool/pause.h"
 
 #include <fcntl.h>
@@ -158,6 +159,39 @@ static void a_visitor_reads_what_an_owner_left(void **state)
     assert_int_equal(space.limit_bytes, fixture->config.max_bytes);
     assert_true(space.used_bytes > 0 && space.used_bytes <= space.file_bytes);
     assert_int_equal(spool_dir(fixture->spool)[0], '/');
+}
+
+/* The file remembers the largest map that it ever had: a visitor that took that for its limit would
+ * write beyond the owner's. */
+static void a_visitor_keeps_to_the_last_owners_limits(void **state)
+{
+    struct spool_fixture *fixture = *state;
+    struct live_writer *writer = NULL;
+    struct live *live = calloc(1, sizeof(*live));
+    struct spool_space space;
+    assert_non_null(live);
+    fixture->config.max_bytes = 32U << 20;
+    make_spool(fixture);
+    fixture->config.max_bytes = 2U << 20;
+    fixture->config.max_records = 3;
+    spool_fixture_open(fixture);
+    live_describe(fixture->spool, live);
+    assert_int_equal(live_open(fixture->spool, &writer), 0);
+    assert_int_equal(live_write(writer, live), 0);
+    live_close(&writer);
+    free(live);
+    spool_fixture_close(fixture);
+    visit(fixture);
+    assert_int_equal(spool_space(fixture->spool, &space), 0);
+    assert_int_equal(space.limit_bytes, 2U << 20);
+    assert_int_equal(batch_new(fixture->spool, &fixture->batch), 0);
+    SPOOL_CLEANUP(spool_fixture_free_record)
+    struct span record = spool_fixture_record(100, 1, NULL);
+    uint64_t sequence;
+    int refusal;
+    assert_int_equal(spool_fixture_try_append(fixture, 1, record, &sequence, &refusal), 0);
+    assert_int_equal(spool_fixture_try_append(fixture, 1, record, &sequence, &refusal),
+                     BATCH_E_REFUSED);
 }
 
 static void a_visitor_makes_nothing_where_no_spool_is(void **state)
@@ -338,6 +372,7 @@ int main(void)
 #define TEST(name)                                                                                 \
     cmocka_unit_test_setup_teardown(name, spool_fixture_set_up_closed, spool_fixture_tear_down)
         TEST(a_visitor_reads_what_an_owner_left),
+        TEST(a_visitor_keeps_to_the_last_owners_limits),
         TEST(a_visitor_makes_nothing_where_no_spool_is),
         TEST(a_visitor_leaves_damage_where_it_is),
         TEST(a_visitor_finds_that_pages_are_missing),

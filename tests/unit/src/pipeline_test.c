@@ -20,6 +20,7 @@
 #include <cmocka.h>
 
 #include "spool/cursor.h"
+#include "spool/live.h"
 #include "spool/pause.h"
 #include "tests/harness/fake_host.h"
 #include "tests/harness/fake_sink.h"
@@ -320,6 +321,13 @@ static void pipeline_stop_does_not_wait_for_a_client_that_hangs(void **state)
                      0);
     assert_int_equal(counters.values[COUNTER_QUEUE_RECORDS], 10);
     pipeline_stop(fixture->pipeline, 10); /* twice is fine */
+    struct live *live = malloc(sizeof(*live));
+    assert_non_null(live);
+    assert_int_equal(live_read(fixture->dir, live), 0);
+    assert_true(live->is_stopped);
+    assert_string_equal(live->owner, "test");
+    assert_int_equal(live->pid, getpid());
+    free(live);
 }
 
 static void pipeline_stop_waits_for_what_is_in_flight(void **state)
