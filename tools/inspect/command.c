@@ -9,6 +9,16 @@ const struct command command_table[] = {
     {NULL, "show", "Show waiting records in full", show_run},
     {"dead", "ls", "List dead letters", dead_ls_run},
     {"dead", "show", "Show dead letters in full", dead_show_run},
+    {"dead", "requeue", "Put dead letters back into a queue", dead_requeue_run},
+    {"dead", "drop", "Delete dead letters", dead_drop_run},
+    {NULL, "pause", "Forward nothing of a destination for now", pause_run},
+    {NULL, "resume", "Let a paused destination go on", resume_run},
+    {NULL, "drop", "Delete waiting records", drop_run},
+    {NULL, "expire", "Make waiting records dead letters", expire_run},
+    {NULL, "move", "Move waiting records into another destination's queue", move_run},
+    {NULL, "export", "Print records as lines of JSON that import reads", export_run},
+    {NULL, "import", "Put exported records into the spool", import_run},
+    {NULL, "audit", "List what was done with records by hand", audit_run},
     {0},
 };
 

@@ -32,5 +32,15 @@ enum inspect_exit ls_run(struct inspect *inspect, int argc, char **argv);
 enum inspect_exit show_run(struct inspect *inspect, int argc, char **argv);
 enum inspect_exit dead_ls_run(struct inspect *inspect, int argc, char **argv);
 enum inspect_exit dead_show_run(struct inspect *inspect, int argc, char **argv);
+enum inspect_exit dead_requeue_run(struct inspect *inspect, int argc, char **argv);
+enum inspect_exit dead_drop_run(struct inspect *inspect, int argc, char **argv);
+enum inspect_exit pause_run(struct inspect *inspect, int argc, char **argv);
+enum inspect_exit resume_run(struct inspect *inspect, int argc, char **argv);
+enum inspect_exit drop_run(struct inspect *inspect, int argc, char **argv);
+enum inspect_exit expire_run(struct inspect *inspect, int argc, char **argv);
+enum inspect_exit move_run(struct inspect *inspect, int argc, char **argv);
+enum inspect_exit export_run(struct inspect *inspect, int argc, char **argv);
+enum inspect_exit import_run(struct inspect *inspect, int argc, char **argv);
+enum inspect_exit audit_run(struct inspect *inspect, int argc, char **argv);
 
 #endif

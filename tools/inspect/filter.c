@@ -217,6 +217,16 @@ int filter_resolve(struct filter *filter, const struct spool *spool, struct mess
     return 0;
 }
 
+int filter_end_now(struct filter *filter, struct spool *spool)
+{
+    uint64_t next;
+    int r = spool_next_sequence(spool, &next);
+    if (r == 0 && (filter->to_sequence == 0 || filter->to_sequence >= next)) {
+        filter->to_sequence = next - 1;
+    }
+    return r;
+}
+
 int filter_find_destination(const struct spool *spool, const char *text, uint32_t *ret_destination,
                             struct message *message)
 {

@@ -39,6 +39,9 @@ SPOOL_MUST_CHECK bool filter_is_empty(const struct filter *filter);
 SPOOL_MUST_CHECK int filter_resolve(struct filter *filter, const struct spool *spool,
                                     struct message *message);
 
+/* Leaves out what is appended from now on. 0, -errno. */
+SPOOL_MUST_CHECK int filter_end_now(struct filter *filter, struct spool *spool);
+
 /* Finds a destination by a text: its identity ("[k1]cdrs"), its ID ("k1") when only one has it, or
  * its number ("3"). 0, FILTER_E_NO_DESTINATION. */
 SPOOL_MUST_CHECK int filter_find_destination(const struct spool *spool, const char *text,

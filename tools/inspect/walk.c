@@ -45,6 +45,12 @@ static void walk_decode(struct walk_entry *entry)
     entry->encoded = entry->stored;
     if (entry->place == WALK_DEAD) {
         entry->has_dead = dead_letter_decode(entry->stored, &entry->dead, &entry->encoded) == 0;
+    } else if (entry->place == WALK_REPORTS) {
+        entry->has_report = report_decode(entry->stored, &entry->report, &entry->encoded) == 0;
+    }
+    if (entry->has_report) {
+        entry->destination = entry->report.destination;
+        entry->sequence = entry->report.sequence;
     }
     entry->is_readable = record_decode(entry->encoded, &entry->record) == 0;
 }
@@ -77,11 +83,23 @@ static int walk_copy(struct walk_state *state, uint64_t sequence, struct span st
     return 0;
 }
 
+/* Reports are kept by number, whosever they are. */
+static bool walk_is_report_meant(const struct filter *filter, const struct walk_entry *entry)
+{
+    return entry->has_report && entry->destination >= 1 && entry->destination <= DESTINATIONS_MAX &&
+           filter->has_destination[entry->destination] &&
+           entry->sequence >= filter->from_sequence &&
+           (filter->to_sequence == 0 || entry->sequence <= filter->to_sequence);
+}
+
 static bool walk_matches(const struct walk_state *state, uint32_t destination, struct span stored)
 {
     struct walk_entry entry = {
         .place = state->config->place, .destination = destination, .stored = stored};
     walk_decode(&entry);
+    if (entry.place == WALK_REPORTS && !walk_is_report_meant(state->config->filter, &entry)) {
+        return false;
+    }
     return filter_matches(state->config->filter, entry.is_readable ? &entry.record : NULL,
                           entry.encoded.size_bytes, state->now_ms);
 }
@@ -93,7 +111,8 @@ static int walk_read(struct walk_state *state, struct cursor *cursor, uint32_t d
 {
     struct clock *clock = clock_system();
     uint64_t until_ms = clock->monotonic_ms(clock) + WALK_TXN_MS;
-    uint64_t to_sequence = state->config->filter->to_sequence;
+    uint64_t to_sequence =
+        state->config->place == WALK_REPORTS ? 0 : state->config->filter->to_sequence;
     for (unsigned i = 1;; i++) {
         uint64_t sequence;
         struct span stored;
@@ -148,14 +167,20 @@ static int walk_show(struct walk_state *state, uint32_t destination)
 static int walk_begin(struct spool *spool, enum walk_place place, uint32_t destination,
                       uint64_t from, struct cursor *cursor)
 {
-    return place == WALK_DEAD ? cursor_begin_dead(cursor, spool, destination, from)
-                              : cursor_begin_queue(cursor, spool, destination, from);
+    switch (place) {
+    case WALK_DEAD:
+        return cursor_begin_dead(cursor, spool, destination, from);
+    case WALK_REPORTS:
+        return cursor_begin_reports(cursor, spool, from);
+    default:
+        return cursor_begin_queue(cursor, spool, destination, from);
+    }
 }
 
 static int walk_destination(struct walk_state *state, uint32_t destination)
 {
     const struct walk_config *config = state->config;
-    uint64_t from = config->filter->from_sequence;
+    uint64_t from = config->place == WALK_REPORTS ? 0 : config->filter->from_sequence;
     for (;;) {
         struct cursor cursor;
         int r = walk_begin(config->spool, config->place, destination, from, &cursor);
@@ -194,6 +219,10 @@ int walk(const struct walk_config *config)
     state->buffer_bytes = WALK_BUFFER_BYTES;
     if (state->buffer == NULL) {
         return -ENOMEM;
+    }
+    if (config->place == WALK_REPORTS) {
+        int r = walk_destination(state, 0);
+        return r == WALK_SKIP ? 0 : r;
     }
     bool is_damaged = false;
     for (uint32_t i = 1; i <= spool_destinations_count(config->spool); i++) {

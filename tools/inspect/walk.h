@@ -17,6 +17,7 @@
 enum walk_place {
     WALK_QUEUE,
     WALK_DEAD,
+    WALK_REPORTS, /* in the order of their numbers, of all destinations that are meant together */
 };
 
 struct walk_entry {
@@ -29,6 +30,8 @@ struct walk_entry {
     struct record record;    /* its spans point into encoded */
     bool has_dead;           /* dead is set */
     struct dead_letter dead; /* in WALK_DEAD */
+    bool has_report;         /* report is set, and sequence and destination are what it says */
+    struct report report;    /* in WALK_REPORTS */
 };
 
 struct walk_config {
