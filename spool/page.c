@@ -262,6 +262,31 @@ int page_check(const uint8_t *page, uint64_t number, enum page_kind kind,
     return 0;
 }
 
+uint32_t page_nodes_guess(const uint8_t *page, const struct page_rules *rules)
+{
+    uint32_t lower = native_u16(page + AT_LOWER);
+    lower = lower <= rules->page_bytes ? lower : rules->page_bytes;
+    return lower > AT_NODES ? (lower - AT_NODES) / 2U : 0;
+}
+
+int page_node_try(const uint8_t *page, uint32_t index, const struct page_rules *rules,
+                  struct page_node *ret_node)
+{
+    const char *what;
+    struct page_node node;
+    uint32_t at = native_u16(page + AT_NODES + (size_t)index * 2);
+    if (at < AT_NODES || at > rules->page_bytes - NODE_HEAD_BYTES ||
+        page_node_bytes(page + at, rules->page_bytes - at, PAGE_LEAF, &what) == 0) {
+        return PAGE_E_DAMAGED;
+    }
+    page_node_read(page, PAGE_LEAF, index, &node);
+    if (page_check_node(&node, PAGE_LEAF, index, rules) != NULL) {
+        return PAGE_E_DAMAGED;
+    }
+    *ret_node = node;
+    return 0;
+}
+
 int page_check_overflow(const uint8_t *page, uint64_t number, uint64_t value_bytes,
                         const struct page_rules *rules, uint64_t *ret_pages, const char **ret_what)
 {

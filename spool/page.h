@@ -89,6 +89,12 @@ SPOOL_MUST_CHECK uint32_t page_nodes_count(const uint8_t *page);
 void page_node_read(const uint8_t *page, enum page_kind kind, uint32_t index,
                     struct page_node *ret_node);
 
+/* One node of a leaf that was not checked, or is damaged: for those who look for what can still be
+ * read. count is how many its list has room for. 0, PAGE_E_DAMAGED. */
+SPOOL_MUST_CHECK uint32_t page_nodes_guess(const uint8_t *page, const struct page_rules *rules);
+SPOOL_MUST_CHECK int page_node_try(const uint8_t *page, uint32_t index,
+                                   const struct page_rules *rules, struct page_node *ret_node);
+
 /* Checks the first of the pages of a value that a leaf has no room for. *ret_pages is how many
  * pages it has, all of them inside the file's last page. 0, PAGE_E_DAMAGED with *ret_what. */
 SPOOL_MUST_CHECK int page_check_overflow(const uint8_t *page, uint64_t number, uint64_t value_bytes,

@@ -55,7 +55,8 @@ static void page_view_close_env(struct page_view *view)
 static void page_view_open_env(struct page_view *view)
 {
     bool is_sound = view->file.metas[0].what == NULL && view->file.metas[1].what == NULL;
-    if (!is_sound || !page_view_has_lock_file(view) || mdb_env_create(&view->env) != 0) {
+    if (view->is_still || !is_sound || !page_view_has_lock_file(view) ||
+        mdb_env_create(&view->env) != 0) {
         return;
     }
     if (mdb_env_open(view->env, view->dir, MDB_RDONLY | MDB_NOTLS, 0640) != 0) {
@@ -95,9 +96,11 @@ void page_view_end(struct page_view *view)
 
 /* --- Opening ---------------------------------------------------------------------------------- */
 
-int page_view_open(struct page_view *view, int dir_fd, const char *dir, struct message *message)
+int page_view_open(struct page_view *view, int dir_fd, const char *dir, bool is_still,
+                   struct message *message)
 {
-    *view = (struct page_view){.dir_fd = dir_fd, .dir = dir, .file = {.fd = -1}};
+    *view =
+        (struct page_view){.dir_fd = dir_fd, .dir = dir, .is_still = is_still, .file = {.fd = -1}};
     int r = page_file_open(&view->file, dir_fd, dir, message);
     if (r == PAGE_FILE_E_REFUSED) {
         return PAGE_VIEW_E_REFUSED;
@@ -194,9 +197,10 @@ static int page_view_read_named(struct page_view *view)
             memcpy(named->name, entry.key.data, entry.key.size_bytes);
             view->named_count++;
         } else if (view->damage.what == NULL) {
-            view->damage = r != 0 ? walk.damage
-                                  : (struct page_damage){entry.page, "it has an entry that is no "
-                                                                     "database of a spool"};
+            view->damage = r != 0
+                               ? walk.damage
+                               : (struct page_damage){.page = entry.page,
+                                                      .what = "an entry is no database of a spool"};
         }
     }
     page_walk_deinit(&walk);

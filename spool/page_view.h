@@ -33,6 +33,7 @@ struct page_view {
     int dir_fd;
     struct MDB_env *env; /* NULL: LMDB cannot be asked */
     struct MDB_txn *txn;
+    bool is_still;  /* LMDB is not asked */
     bool is_pinned; /* LMDB has promised */
 };
 
@@ -42,11 +43,12 @@ struct page_view {
 #define PAGE_VIEW_E_BUSY 4    /* written too fast to be read without LMDB's promise */
 
 /* Opens the data file of a folder; dir_fd and dir are borrowed. LMDB is asked only when its lock
- * file is there and whole: where it is not, nobody writes. Nothing is made or written. Behind
+ * file is there and whole: where it is not, nobody writes. is_still: it is not asked at all, so
+ * that even its lock file stays as it is; for files that nobody uses. Nothing is made. Behind
  * PAGE_VIEW_E_DAMAGED view->file is open, for those who look at its pages all the same. 0,
  * PAGE_VIEW_E_REFUSED, PAGE_VIEW_E_DAMAGED, -errno. */
 SPOOL_MUST_CHECK int page_view_open(struct page_view *view, int dir_fd, const char *dir,
-                                    struct message *message);
+                                    bool is_still, struct message *message);
 
 void page_view_close(struct page_view *view);
 

@@ -130,10 +130,25 @@ static void page_walk_enter_leaf(struct page_walk *walk, const uint8_t *page, ui
     walk->leaf_pages++;
 }
 
+static uint64_t page_walk_number(struct span key, uint64_t without)
+{
+    uint64_t number = 0;
+    uint32_t small = 0;
+    if (key.size_bytes == sizeof(number)) {
+        memcpy(&number, key.data, sizeof(number));
+        return number;
+    }
+    if (key.size_bytes == sizeof(small)) {
+        memcpy(&small, key.data, sizeof(small));
+        return small;
+    }
+    return without;
+}
+
 /* Reads a page whose keys are to be from lower on and below upper. 0, PAGE_WALK_E_DAMAGED, -ENOMEM.
  */
-static int page_walk_enter(struct page_walk *walk, uint64_t number, struct span lower,
-                           struct span upper)
+static int page_walk_read(struct page_walk *walk, uint64_t number, struct span lower,
+                          struct span upper)
 {
     enum page_kind kind = walk->level + 1U == walk->tree.depth ? PAGE_LEAF : PAGE_BRANCH;
     const uint8_t *page;
@@ -165,6 +180,20 @@ static int page_walk_enter(struct page_walk *walk, uint64_t number, struct span 
     }
     page_walk_enter_leaf(walk, page, number, count);
     return 0;
+}
+
+/* Reads a page; damage of it says which keys are lost with it. */
+static int page_walk_enter(struct page_walk *walk, uint64_t number, struct span lower,
+                           struct span upper)
+{
+    bool is_leaf = walk->level + 1U == walk->tree.depth;
+    int r = page_walk_read(walk, number, lower, upper);
+    if (r == PAGE_WALK_E_DAMAGED && walk->rules.key_bytes != 0) {
+        walk->damage.keys_from = page_walk_number(lower, 0);
+        walk->damage.keys_to = page_walk_number(upper, UINT64_MAX);
+        walk->damage.is_leaf = is_leaf;
+    }
+    return r;
 }
 
 /* The next child of the innermost branch page that has one left. 0, PAGE_WALK_E_END,
@@ -263,15 +292,19 @@ int page_walk_value(struct page_walk *walk, const struct page_entry *entry, stru
     return 0;
 }
 
+int page_walk_claim_value(struct page_walk *walk, const struct page_entry *entry)
+{
+    if (entry->value_page == 0) {
+        return 0;
+    }
+    uint64_t pages = page_overflow_pages(entry->value_bytes, walk->rules.page_bytes);
+    if (pages > walk->rules.last_page - entry->value_page + 1) {
+        return page_walk_damaged(walk, entry->value_page, "its value reaches beyond the file");
+    }
+    return page_walk_claim(walk, entry->value_page, pages) ? 0 : PAGE_WALK_E_DAMAGED;
+}
+
 uint64_t page_entry_number(const struct page_entry *entry)
 {
-    uint64_t number = 0;
-    if (entry->key.size_bytes == sizeof(number)) {
-        memcpy(&number, entry->key.data, sizeof(number));
-    } else if (entry->key.size_bytes == sizeof(uint32_t)) {
-        uint32_t small;
-        memcpy(&small, entry->key.data, sizeof(small));
-        number = small;
-    }
-    return number;
+    return page_walk_number(entry->key, 0);
 }

@@ -19,6 +19,10 @@
 struct page_damage {
     uint64_t page;
     const char *what; /* in words; static */
+    /* Of a page of the tree: which integer keys hang below it, and whether it is to be a leaf. */
+    uint64_t keys_from;
+    uint64_t keys_to; /* the first behind them; UINT64_MAX: all */
+    bool is_leaf;
 };
 
 struct page_entry {
@@ -90,6 +94,9 @@ SPOOL_MUST_CHECK int page_walk_next(struct page_walk *walk, struct page_entry *r
  */
 SPOOL_MUST_CHECK int page_walk_value(struct page_walk *walk, const struct page_entry *entry,
                                      struct span *ret_value);
+
+/* Claims the pages of the last entry's value without reading them. 0, PAGE_WALK_E_DAMAGED. */
+SPOOL_MUST_CHECK int page_walk_claim_value(struct page_walk *walk, const struct page_entry *entry);
 
 /* The integer key of an entry, of 4 or 8 bytes. */
 SPOOL_MUST_CHECK uint64_t page_entry_number(const struct page_entry *entry);

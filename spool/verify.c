@@ -313,7 +313,7 @@ int verify_spool(int dir_fd, const char *dir, const struct verify_host *host,
         return -ENOMEM;
     }
     verify->host = host;
-    int r = page_view_open(&verify->view, dir_fd, dir, message);
+    int r = page_view_open(&verify->view, dir_fd, dir, false, message);
     if (r == PAGE_VIEW_E_DAMAGED) {
         for (int i = 0; i < 2; i++) {
             verify_find(verify, "pages", "meta pages", VERIFY_NOTHING, (uint64_t)i, "%s",
