@@ -3,9 +3,15 @@
 
 #include "spool/environment.h"
 #include "spool/mdb_result.h"
+#include "spool/page_view.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
+
+/* How far a visitor's cursor reads ahead. */
+#define WINDOW_BYTES (256U << 10)
 
 static int cursor_result(int code)
 {
@@ -25,23 +31,50 @@ static int cursor_result(int code)
     }
 }
 
-/* With env_lock held for reading; keeps it when it succeeds. */
-static int cursor_begin(struct cursor *cursor, struct spool *spool, MDB_dbi db, uint64_t from)
+/* A visitor's: on pages that nobody has checked. The tree is that of the transaction. LMDB's code.
+ */
+static int cursor_begin_walk(struct spool *spool, const char *name, uint64_t from,
+                             struct page_walk **ret_walk)
 {
-    MDB_txn *txn = NULL;
-    MDB_cursor *mdb = NULL;
-    int code = environment_begin(spool, MDB_RDONLY, &txn);
+    struct page_tree tree;
+    if (page_view_tree(spool->view, name, &tree) != 0) {
+        return MDB_NOTFOUND;
+    }
+    struct page_walk *walk = malloc(sizeof(*walk));
+    if (walk == NULL) {
+        return ENOMEM;
+    }
+    uint64_t last_page = spool->view->meta.last_page;
+    page_walk_init(walk, &spool->view->file, &tree, last_page, sizeof(from), NULL, WINDOW_BYTES);
+    page_walk_restart(walk, &tree, last_page, from);
+    *ret_walk = walk;
+    return 0;
+}
+
+static int cursor_open(struct cursor *cursor, MDB_dbi db, const char *name)
+{
+    return cursor->spool->is_visitor
+               ? cursor_begin_walk(cursor->spool, name, cursor->from, &cursor->walk)
+               : mdb_cursor_open(cursor->txn, db, &cursor->mdb);
+}
+
+/* With env_lock held for reading; keeps it when it succeeds. */
+static int cursor_begin(struct cursor *cursor, struct spool *spool, MDB_dbi db, const char *name,
+                        uint64_t from)
+{
+    struct cursor begun = {.spool = spool, .from = from};
+    int code = environment_begin(spool, MDB_RDONLY, &begun.txn);
     if (code == 0) {
-        code = mdb_cursor_open(txn, db, &mdb);
+        code = cursor_open(&begun, db, name);
     }
     if (code != 0) {
-        if (txn != NULL) {
-            mdb_txn_abort(txn);
+        if (begun.txn != NULL) {
+            mdb_txn_abort(begun.txn);
         }
         pthread_rwlock_unlock(&spool->env_lock);
         return cursor_result(code);
     }
-    *cursor = (struct cursor){.spool = spool, .txn = txn, .mdb = mdb, .from = from};
+    *cursor = begun;
     return 0;
 }
 
@@ -58,34 +91,41 @@ static int cursor_lock(struct spool *spool)
 int cursor_begin_queue(struct cursor *cursor, struct spool *spool, uint32_t destination,
                        uint64_t from)
 {
+    char name[PAGE_NAME_BYTES_MAX + 1];
+    (void)snprintf(name, sizeof(name), "queue.%u", destination);
     int r = cursor_lock(spool);
     return r != 0 ? r
                   : cursor_begin(cursor, spool, environment_destination(spool, destination)->queue,
-                                 from);
+                                 name, from);
 }
 
 int cursor_begin_dead(struct cursor *cursor, struct spool *spool, uint32_t destination,
                       uint64_t from)
 {
+    char name[PAGE_NAME_BYTES_MAX + 1];
+    (void)snprintf(name, sizeof(name), "dead.%u", destination);
     int r = cursor_lock(spool);
     return r != 0 ? r
                   : cursor_begin(cursor, spool, environment_destination(spool, destination)->dead,
-                                 from);
+                                 name, from);
 }
 
 int cursor_begin_reports(struct cursor *cursor, struct spool *spool, uint64_t from)
 {
     int r = cursor_lock(spool);
-    return r != 0 ? r : cursor_begin(cursor, spool, spool->reports, from);
+    return r != 0 ? r : cursor_begin(cursor, spool, spool->reports, "reports", from);
 }
 
-/* The log may have been made since the spool was opened. A handle comes from a transaction that no
- * other of this process can meet: a writing one, or any of a visitor. LMDB's code. */
+/* The log may have been made since the spool was opened. A handle comes from a writing transaction,
+ * which no other of this process can meet; a visitor needs none. LMDB's code. */
 static int cursor_find_audit(struct spool *spool, MDB_dbi *ret_db)
 {
     MDB_txn *txn;
     MDB_dbi db;
-    int code = environment_begin(spool, spool->is_visitor ? MDB_RDONLY : 0, &txn);
+    if (spool->is_visitor) {
+        return 0;
+    }
+    int code = environment_begin(spool, 0, &txn);
     if (code != 0) {
         return code;
     }
@@ -113,11 +153,37 @@ int cursor_begin_audit(struct cursor *cursor, struct spool *spool, uint64_t from
         pthread_rwlock_unlock(&spool->env_lock);
         return cursor_result(code);
     }
-    return cursor_begin(cursor, spool, db, from);
+    return cursor_begin(cursor, spool, db, "audit", from);
+}
+
+static int cursor_next_walked(struct cursor *cursor, uint64_t *ret_sequence,
+                              struct span *ret_stored)
+{
+    struct page_entry entry;
+    struct span value;
+    int r = page_walk_next(cursor->walk, &entry);
+    if (r == 0) {
+        r = page_walk_value(cursor->walk, &entry, &value);
+    }
+    switch (r) {
+    case 0:
+        *ret_sequence = page_entry_number(&entry);
+        *ret_stored = value;
+        return 0;
+    case PAGE_WALK_E_END:
+        return CURSOR_E_END;
+    case PAGE_WALK_E_DAMAGED:
+        return CURSOR_E_DAMAGED;
+    default:
+        return r;
+    }
 }
 
 int cursor_next(struct cursor *cursor, uint64_t *ret_sequence, struct span *ret_stored)
 {
+    if (cursor->walk != NULL) {
+        return cursor_next_walked(cursor, ret_sequence, ret_stored);
+    }
     assert(cursor->mdb != NULL);
     MDB_val key = environment_key(&cursor->from, sizeof(cursor->from));
     MDB_val data;
@@ -138,7 +204,12 @@ int cursor_next(struct cursor *cursor, uint64_t *ret_sequence, struct span *ret_
 void cursor_end(struct cursor *cursor)
 {
     assert(cursor->txn != NULL);
-    mdb_cursor_close(cursor->mdb);
+    if (cursor->walk != NULL) {
+        page_walk_deinit(cursor->walk);
+        free(cursor->walk);
+    } else {
+        mdb_cursor_close(cursor->mdb);
+    }
     mdb_txn_abort(cursor->txn);
     pthread_rwlock_unlock(&cursor->spool->env_lock);
     *cursor = (struct cursor){0};
@@ -155,6 +226,7 @@ void cursor_look(struct spool *spool, uint32_t destination)
     MDB_val key;
     MDB_val data;
     uint64_t last;
+    assert(!spool->is_visitor); /* it reads ahead of nothing */
     if (cursor_begin_queue(&cursor, spool, destination, 0) != 0) {
         return;
     }

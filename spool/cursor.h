@@ -13,12 +13,14 @@
 
 struct MDB_txn;
 struct MDB_cursor;
+struct page_walk;
 
 /* In the caller's memory; one thread's. */
 struct cursor {
     struct spool *spool;
     struct MDB_txn *txn;
     struct MDB_cursor *mdb;
+    struct page_walk *walk; /* a visitor's, instead of mdb */
     uint64_t from;
     bool is_started;
 };
@@ -40,7 +42,9 @@ SPOOL_MUST_CHECK int cursor_begin_reports(struct cursor *cursor, struct spool *s
  * CURSOR_E_END: there is no log. Not while this thread has a batch. */
 SPOOL_MUST_CHECK int cursor_begin_audit(struct cursor *cursor, struct spool *spool, uint64_t from);
 
-/* The next entry: its key, and its bytes as stored. 0, CURSOR_E_END, CURSOR_E_DAMAGED, -errno. */
+/* The next entry: its key, and its bytes as stored (a visitor's are valid until the next call). A
+ * visitor may go on behind CURSOR_E_DAMAGED: what was damaged is passed over. 0, CURSOR_E_END,
+ * CURSOR_E_DAMAGED, -errno. */
 SPOOL_MUST_CHECK int cursor_next(struct cursor *cursor, uint64_t *ret_sequence,
                                  struct span *ret_stored);
 

@@ -196,23 +196,3 @@ int data_file_fill_up(int fd, MDB_env *env)
     }
     return code;
 }
-
-int data_file_check_end(int fd, MDB_env *env)
-{
-    MDB_envinfo info;
-    MDB_stat stat;
-    struct stat status;
-    mdb_env_info(env, &info);
-    mdb_env_stat(env, &stat);
-    if (fstat(fd, &status) < 0) {
-        return errno;
-    }
-    uint64_t pages = (uint64_t)info.me_last_pgno + 1;
-    uint64_t has_pages = (uint64_t)status.st_size / stat.ms_psize;
-    if (has_pages >= pages) {
-        return 0;
-    }
-    uint64_t free_pages = 0;
-    int code = data_file_count_free(env, has_pages, &free_pages);
-    return code == 0 && free_pages != pages - has_pages ? MDB_CORRUPTED : code;
-}

@@ -21,8 +21,4 @@ SPOOL_MUST_CHECK int data_file_check(int fd);
  * is. */
 SPOOL_MUST_CHECK int data_file_fill_up(int fd, MDB_env *env);
 
-/* The same question for a file that somebody else may own: nothing is filled up or changed. A file
- * that was cut off may also end the program with SIGBUS. LMDB's code: MDB_CORRUPTED. */
-SPOOL_MUST_CHECK int data_file_check_end(int fd, MDB_env *env);
-
 #endif

@@ -4,6 +4,7 @@
 #include "spool/data_file.h"
 #include "spool/mdb_result.h"
 #include "spool/owner_lock.h"
+#include "spool/visit_check.h"
 
 #include <assert.h>
 #include <endian.h>
@@ -11,6 +12,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <uuid/uuid.h>
+
+/* How often a visitor looks for a state: the first one may be written over at once. */
+#define BEGIN_TRIES 100
 
 struct destination *environment_destination(struct spool *spool, uint32_t destination)
 {
@@ -184,9 +188,14 @@ static int environment_read_destination(struct destination *destination, MDB_val
 }
 
 /* Reads the first and the last entry, so that damage there is found now, when the spool can be set
- * aside, and not later. The last key is in *last, if there is one and last is not NULL. */
-static int environment_read_ends(MDB_txn *txn, MDB_dbi db, uint64_t *last)
+ * aside, and not later. The last key is in *last, if there is one and last is not NULL. A visitor
+ * sets nothing aside, and reads records by spool/page_walk.h alone. */
+static int environment_read_ends(const struct spool *spool, MDB_txn *txn, MDB_dbi db,
+                                 uint64_t *last)
 {
+    if (spool->is_visitor) {
+        return 0;
+    }
     MDB_cursor *cursor;
     int code = mdb_cursor_open(txn, db, &cursor);
     if (code != 0) {
@@ -217,7 +226,7 @@ static int environment_find_audit(struct spool *spool, MDB_txn *txn)
         spool->audit = 0;
         return 0;
     }
-    return code == 0 ? environment_read_ends(txn, spool->audit, NULL) : code;
+    return code == 0 ? environment_read_ends(spool, txn, spool->audit, NULL) : code;
 }
 
 /* Reads one destination, and the ends of its databases. */
@@ -231,10 +240,10 @@ static int environment_load_destination(struct spool *spool, MDB_txn *txn, uint3
         code = environment_open_queues(txn, id, 0, &destination->queue, &destination->dead);
     }
     if (code == 0) {
-        code = environment_read_ends(txn, destination->dead, NULL);
+        code = environment_read_ends(spool, txn, destination->dead, NULL);
     }
     if (code == 0) {
-        code = environment_read_ends(txn, destination->queue, &last);
+        code = environment_read_ends(spool, txn, destination->queue, &last);
     }
     if (code == 0) {
         atomic_store(&destination->appended_sequence, last);
@@ -328,10 +337,10 @@ static int environment_open_databases(struct spool *spool, MDB_txn *txn, uint32_
         code = environment_find_audit(spool, txn);
     }
     if (code == 0) {
-        code = environment_read_ends(txn, spool->counters_db, NULL);
+        code = environment_read_ends(spool, txn, spool->counters_db, NULL);
     }
     if (code == 0) {
-        code = environment_read_ends(txn, spool->reports, NULL);
+        code = environment_read_ends(spool, txn, spool->reports, NULL);
     }
     uint32_t count = 0;
     if (code == 0) {
@@ -349,7 +358,7 @@ static int environment_check_free_list(struct spool *spool)
     MDB_txn *txn;
     int code = mdb_txn_begin(spool->env, NULL, MDB_RDONLY, &txn);
     if (code == 0) {
-        code = environment_read_ends(txn, 0, NULL);
+        code = environment_read_ends(spool, txn, 0, NULL);
         mdb_txn_abort(txn);
     }
     return code;
@@ -394,16 +403,6 @@ int environment_failure(struct spool *spool, int code, const char *step, struct 
     }
 }
 
-/* Whether pages are missing at the end of a visitor's file. An owner has looked for itself, and may
- * be growing the file at the moment. LMDB's code. */
-static int environment_check_end(struct spool *spool)
-{
-    char owner[OWNER_TEXT_BYTES];
-    return owner_lock_probe(spool->dir_fd, owner) != 0
-               ? 0
-               : data_file_check_end(spool->claim.fd, spool->env);
-}
-
 static int environment_open_env(struct spool *spool)
 {
     int code = data_file_check(spool->claim.fd);
@@ -434,17 +433,14 @@ static int environment_open_env(struct spool *spool)
     if (code != 0) {
         return code;
     }
-    return spool->is_visitor ? environment_check_end(spool)
-                             : data_file_fill_up(spool->claim.fd, spool->env);
+    return spool->is_visitor ? 0 : data_file_fill_up(spool->claim.fd, spool->env);
 }
 
-int environment_begin(struct spool *spool, unsigned flags, MDB_txn **ret_txn)
+/* A visitor's map follows the owner's, who was started again with a larger limit. LMDB can map anew
+ * when nobody reads. LMDB's code. */
+static int environment_follow_map(struct spool *spool)
 {
-    int code = mdb_txn_begin(spool->env, NULL, flags, ret_txn);
-    if (code != MDB_MAP_RESIZED || !spool->is_visitor) {
-        return code;
-    }
-    /* The owner was started again with a larger limit. LMDB can map anew when nobody reads. */
+    int code = MDB_MAP_RESIZED;
     pthread_rwlock_unlock(&spool->env_lock);
     if (pthread_rwlock_trywrlock(&spool->env_lock) == 0) {
         MDB_envinfo info;
@@ -455,7 +451,57 @@ int environment_begin(struct spool *spool, unsigned flags, MDB_txn **ret_txn)
         pthread_rwlock_unlock(&spool->env_lock);
     }
     pthread_rwlock_rdlock(&spool->env_lock);
-    return code == 0 ? mdb_txn_begin(spool->env, NULL, flags, ret_txn) : code;
+    return code;
+}
+
+static int environment_begin_visitor(struct spool *spool, unsigned flags, MDB_txn **ret_txn)
+{
+    bool writes = (flags & MDB_RDONLY) == 0;
+    int code = EAGAIN;
+    for (int i = 0; code == EAGAIN && i < BEGIN_TRIES; i++) {
+        MDB_txn *txn;
+        code = mdb_txn_begin(spool->env, NULL, flags, &txn);
+        if (code == MDB_MAP_RESIZED) {
+            code = environment_follow_map(spool);
+            code = code == 0 ? mdb_txn_begin(spool->env, NULL, flags, &txn) : code;
+        }
+        if (code != 0) {
+            return code;
+        }
+        /* A writing transaction has the number of the state that it will make. */
+        code = visit_check(spool, mdb_txn_id(txn) - (writes ? 1 : 0), writes);
+        if (code == 0) {
+            *ret_txn = txn;
+        } else {
+            mdb_txn_abort(txn);
+        }
+    }
+    return code;
+}
+
+int environment_begin(struct spool *spool, unsigned flags, MDB_txn **ret_txn)
+{
+    return spool->is_visitor ? environment_begin_visitor(spool, flags, ret_txn)
+                             : mdb_txn_begin(spool->env, NULL, flags, ret_txn);
+}
+
+/* Begins the transaction in which the databases are opened. */
+static int environment_begin_first(struct spool *spool, MDB_txn **ret_txn)
+{
+    char owner[OWNER_TEXT_BYTES];
+    if (!spool->is_visitor) {
+        int code = environment_check_free_list(spool);
+        return code != 0 ? code : environment_begin(spool, 0, ret_txn);
+    }
+    int code = environment_begin(spool, MDB_RDONLY, ret_txn);
+    /* An owner has looked for itself whether the end is there, and may be growing the file. */
+    if (code == 0 && owner_lock_probe(spool->dir_fd, owner) == 0) {
+        code = visit_check_end(spool);
+        if (code != 0) {
+            mdb_txn_abort(*ret_txn);
+        }
+    }
+    return code;
 }
 
 int environment_open(struct spool *spool, struct message *message)
@@ -466,10 +512,7 @@ int environment_open(struct spool *spool, struct message *message)
         return environment_failure(spool, code, "opening LMDB's environment", message);
     }
     MDB_txn *txn;
-    code = environment_check_free_list(spool);
-    if (code == 0) {
-        code = mdb_txn_begin(spool->env, NULL, spool->is_visitor ? MDB_RDONLY : 0, &txn);
-    }
+    code = environment_begin_first(spool, &txn);
     if (code != 0) {
         environment_close(spool);
         return environment_failure(spool, code, "beginning a transaction", message);

@@ -29,7 +29,8 @@ struct destination {
 
 struct spool {
     struct spool_config config;
-    bool is_visitor; /* it does not own the spool: see spool/visit.h */
+    bool is_visitor;        /* it does not own the spool: see spool/visit.h */
+    struct page_view *view; /* a visitor's: the pages of the last transaction that was begun */
     char *dir;
     char *set_aside_path;
     int dir_fd;
@@ -79,8 +80,9 @@ static inline void environment_note_appended(struct destination *destination, ui
 #define ENVIRONMENT_E_DAMAGED 100
 SPOOL_MUST_CHECK int environment_open(struct spool *spool, struct message *message);
 
-/* Begins a transaction of env, with env_lock held for reading. A visitor's map follows the owner's:
- * the lock is given back and taken again for that. LMDB's code. */
+/* Begins a transaction of env, with env_lock held for reading. A visitor checks what LMDB will read
+ * of the file (spool/visit_check.h), and its map follows the owner's: the lock is given back and
+ * taken again for that. LMDB's code. */
 SPOOL_MUST_CHECK int environment_begin(struct spool *spool, unsigned flags, MDB_txn **ret_txn);
 
 /* What LMDB's code comes to when the spool cannot be opened; step says in words where. Sets
@@ -114,6 +116,11 @@ SPOOL_MUST_CHECK int environment_open_queues(MDB_txn *txn, uint32_t destination,
 
 /* Opens (flags 0) or makes (MDB_CREATE) the audit log's database. 0, or LMDB's code. */
 SPOOL_MUST_CHECK int environment_open_audit(MDB_txn *txn, unsigned flags, MDB_dbi *ret_audit);
+
+/* --- visit.c ---------------------------------------------------------------------------------- */
+
+/* Closes a visitor's view; none is fine. */
+void visit_close_view(struct spool *spool);
 
 /* --- spool.c ---------------------------------------------------------------------------------- */
 

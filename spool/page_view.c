@@ -126,22 +126,25 @@ void page_view_close(struct page_view *view)
 
 /* --- A state ---------------------------------------------------------------------------------- */
 
+static const struct page_meta *page_view_of_txn(const struct page_view *view, uint64_t txn)
+{
+    for (int i = 0; i < 2; i++) {
+        const struct page_file_meta *each = &view->file.metas[i];
+        if (each->what == NULL && each->meta.txn == txn) {
+            return &each->meta;
+        }
+    }
+    return NULL;
+}
+
 /* The meta page to show: LMDB's choice, when it has promised something. */
 static const struct page_meta *page_view_choose(const struct page_view *view, int which)
 {
     if (which >= 0) {
         return view->file.metas[which].what == NULL ? &view->file.metas[which].meta : NULL;
     }
-    if (!view->is_pinned) {
-        return page_file_newest(&view->file);
-    }
-    for (int i = 0; i < 2; i++) {
-        const struct page_file_meta *each = &view->file.metas[i];
-        if (each->what == NULL && each->meta.txn == mdb_txn_id(view->txn)) {
-            return &each->meta;
-        }
-    }
-    return NULL;
+    return view->is_pinned ? page_view_of_txn(view, mdb_txn_id(view->txn))
+                           : page_file_newest(&view->file);
 }
 
 static bool page_view_is_same(const struct page_meta *a, const struct page_meta *b)
@@ -218,6 +221,27 @@ int page_view_begin(struct page_view *view, int which)
         page_view_end(view);
     }
     return r;
+}
+
+int page_view_follow(struct page_view *view, uint64_t txn)
+{
+    struct page_meta before = {0};
+    for (int i = 0; i < BEGIN_TRIES; i++) {
+        int r = page_file_reread(&view->file);
+        if (r < 0) {
+            return r;
+        }
+        const struct page_meta *meta = page_view_of_txn(view, txn);
+        if (meta == NULL) {
+            return PAGE_VIEW_E_NONE;
+        }
+        if (page_view_is_same(meta, &before)) {
+            view->meta = *meta;
+            return page_view_read_named(view);
+        }
+        before = *meta;
+    }
+    return PAGE_VIEW_E_NONE;
 }
 
 bool page_view_is_intact(struct page_view *view)

@@ -56,6 +56,10 @@ void page_view_close(struct page_view *view);
  * so new: which < 0 is the latest. 0, PAGE_VIEW_E_DAMAGED, PAGE_VIEW_E_BUSY, -errno. */
 SPOOL_MUST_CHECK int page_view_begin(struct page_view *view, int which);
 
+/* Shows the state of a transaction that the caller holds with LMDB; the caller sees to it that it
+ * stays. 0, PAGE_VIEW_E_NONE (its meta page was written over: hold a newer one), -errno. */
+SPOOL_MUST_CHECK int page_view_follow(struct page_view *view, uint64_t txn);
+
 /* Gives the promise back; what was shown is no longer valid. */
 void page_view_end(struct page_view *view);
 

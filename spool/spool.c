@@ -281,6 +281,7 @@ void spool_close(struct spool **spool_at)
         return;
     }
     environment_close(spool);
+    visit_close_view(spool);
     claim_close(&spool->claim);
     spool_forget_destinations(spool);
     spool_close_fd(&spool->owner_fd);

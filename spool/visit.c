@@ -6,6 +6,7 @@
 #include "spool/live.h"
 #include "spool/mdb_result.h"
 #include "spool/owner_lock.h"
+#include "spool/page_view.h"
 #include "spool/transaction.h"
 
 #include <errno.h>
@@ -105,6 +106,31 @@ static void visit_read_limits(struct spool *spool)
     free(live);
 }
 
+static int visit_open_view(struct spool *spool, struct message *message)
+{
+    struct page_view *view = malloc(sizeof(*view));
+    if (view == NULL) {
+        message_set(message, "%s: out of memory", spool->dir);
+        return -ENOMEM;
+    }
+    /* LMDB is asked by the spool itself. */
+    int r = page_view_open(view, spool->dir_fd, spool->dir, true, message);
+    if (r == 0 || r == PAGE_VIEW_E_DAMAGED) {
+        spool->view = view;
+        return r == 0 ? 0 : SPOOL_E_DAMAGED;
+    }
+    free(view);
+    return r == PAGE_VIEW_E_REFUSED ? SPOOL_E_REFUSED : r;
+}
+
+void visit_close_view(struct spool *spool)
+{
+    if (spool->view != NULL) {
+        page_view_close(spool->view);
+        free(SPOOL_TAKE(spool->view));
+    }
+}
+
 static int visit_open_environment(struct spool *spool, struct message *message)
 {
     visit_read_limits(spool);
@@ -137,6 +163,9 @@ int spool_visit(const char *dir, struct clock *clock, struct spool **ret_spool,
     }
     if (r == 0) {
         r = visit_open_files(spool, message);
+    }
+    if (r == 0) {
+        r = visit_open_view(spool, message);
     }
     if (r == 0) {
         r = visit_open_environment(spool, message);

@@ -28,6 +28,7 @@ struct walk_state {
     size_t buffer_bytes;
     size_t used_bytes;
     size_t entries_count;
+    bool is_damaged; /* something could not be read, and was passed over */
     struct walk_copied entries[WALK_ENTRIES_MAX];
 };
 
@@ -105,7 +106,7 @@ static bool walk_matches(const struct walk_state *state, uint32_t destination, s
 }
 
 /* Reads with an open cursor until the time is up, or the buffer full. *from becomes the first
- * sequence that was not looked at. CURSOR_E_END, CURSOR_E_DAMAGED, -errno; 0: there may be more. */
+ * sequence that was not looked at. CURSOR_E_END, -errno; 0: there may be more. */
 static int walk_read(struct walk_state *state, struct cursor *cursor, uint32_t destination,
                      uint64_t *from)
 {
@@ -118,6 +119,10 @@ static int walk_read(struct walk_state *state, struct cursor *cursor, uint32_t d
         struct span stored;
         bool is_full = false;
         int r = cursor_next(cursor, &sequence, &stored);
+        if (r == CURSOR_E_DAMAGED) {
+            state->is_damaged = true;
+            continue;
+        }
         if (r != 0) {
             return r;
         }
@@ -224,7 +229,6 @@ int walk(const struct walk_config *config)
         int r = walk_destination(state, 0);
         return r == WALK_SKIP ? 0 : r;
     }
-    bool is_damaged = false;
     for (uint32_t i = 1; i <= spool_destinations_count(config->spool); i++) {
         if (!config->filter->has_destination[i]) {
             continue;
@@ -233,9 +237,9 @@ int walk(const struct walk_config *config)
         if (r != 0 && r != WALK_E_DAMAGED) {
             return r;
         }
-        is_damaged = is_damaged || r == WALK_E_DAMAGED;
+        state->is_damaged = state->is_damaged || r == WALK_E_DAMAGED;
     }
-    return is_damaged ? WALK_E_DAMAGED : 0;
+    return state->is_damaged ? WALK_E_DAMAGED : 0;
 }
 
 int walk_one(struct spool *spool, enum walk_place place, uint32_t destination, uint64_t sequence,
