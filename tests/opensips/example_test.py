@@ -5,6 +5,7 @@
 import json
 import re
 import sys
+import time
 import unittest
 from pathlib import Path
 
@@ -79,6 +80,8 @@ class Call:
         self.to = sip.header(answer, "To")
         self.route = [f"Route: {sip.header(answer, 'Record-Route')}"]
         self.send("ACK", 1)
+        # The module acc drops the CDR of a call that ends before it has looked at its answer.
+        time.sleep(0.3)
         self.send("BYE", 2)
         return self.answer("BYE").split()[1]
 
@@ -96,6 +99,7 @@ class Example(case.Case):
         if not self.tree.has("json") or self.tree.version < (3, 6):
             self.skipTest(f"not here: {self.tree} has no module json, or is before 3.6")
         self.start_broker()
+        self.expected_lines = ["brokers_down"]
         callee = sip.Callee()
         self.addCleanup(callee.close)
         one = self.start()
