@@ -65,6 +65,9 @@ void batch_note_largest(struct batch *batch, size_t size_bytes);
 
 /* --- room.c ----------------------------------------------------------------------------------- */
 
+/* The pages that appends leave free, of a file of so many. */
+SPOOL_MUST_CHECK uint64_t room_reserve_pages(uint64_t limit_pages);
+
 /* Claims disk for what the batch may write, and sets room_pages. used_pages and page_bytes are
  * known. LMDB's code. */
 SPOOL_MUST_CHECK int room_measure(struct batch *batch, uint64_t appends_bytes,

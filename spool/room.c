@@ -20,8 +20,7 @@
 static_assert(SPOOL_BYTES_MIN / 4096 > 2ULL * ROOM_RESERVE_PAGES_MIN,
               "the reserve must leave room");
 
-/* Of a file of so many pages. */
-static uint64_t room_reserve_pages(uint64_t limit_pages)
+uint64_t room_reserve_pages(uint64_t limit_pages)
 {
     uint64_t pages = limit_pages / ROOM_RESERVE_SHARE;
     if (pages < ROOM_RESERVE_PAGES_MIN) {

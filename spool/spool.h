@@ -114,6 +114,7 @@ SPOOL_MUST_CHECK int spool_counters(struct spool *spool, uint32_t destination,
 struct spool_space {
     uint64_t limit_bytes;   /* max_bytes */
     uint64_t used_bytes;    /* pages that hold something */
+    uint64_t room_bytes;    /* what appends may still take, as long as the disk has it */
     uint64_t file_bytes;    /* pages ever used: the file does not shrink */
     uint64_t claimed_bytes; /* disk that the file has, used or not */
     bool is_disk_full;      /* no more could be claimed at the last try */
@@ -121,6 +122,16 @@ struct spool_space {
 
 /* How full the spool is. 0, -errno. */
 SPOOL_MUST_CHECK int spool_space(struct spool *spool, struct spool_space *ret_space);
+
+/* Who holds back the reuse of freed pages. */
+struct spool_readers {
+    uint32_t count;        /* processes' read transactions that are open, without this one's */
+    uint64_t behind_count; /* how many commits the oldest of them is behind the last */
+    uint64_t oldest_pid;   /* its process; 0: none */
+};
+
+/* 0, -errno. */
+SPOOL_MUST_CHECK int spool_readers(struct spool *spool, struct spool_readers *ret_readers);
 
 /* The next sequence that will be given. 0, -errno. */
 SPOOL_MUST_CHECK int spool_next_sequence(struct spool *spool, uint64_t *ret_sequence);

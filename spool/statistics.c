@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the spool says of itself: each answer one short read transaction, O(1) in the depth. */
+#include "spool/batch_private.h"
 #include "spool/transaction.h"
 
 #include <endian.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 static int statistics_counters(struct spool *spool, MDB_txn *txn, uint32_t row,
                                struct counters *ret_counters)
@@ -49,6 +51,14 @@ int spool_next_sequence(struct spool *spool, uint64_t *ret_sequence)
     return transaction_end_read(spool, txn, code);
 }
 
+static uint64_t statistics_room_bytes(uint64_t limit_bytes, uint64_t used_pages,
+                                      uint32_t page_bytes)
+{
+    uint64_t limit_pages = limit_bytes / page_bytes;
+    uint64_t taken_pages = used_pages + room_reserve_pages(limit_pages);
+    return taken_pages < limit_pages ? (limit_pages - taken_pages) * page_bytes : 0;
+}
+
 int spool_space(struct spool *spool, struct spool_space *ret_space)
 {
     MDB_txn *txn;
@@ -68,10 +78,55 @@ int spool_space(struct spool *spool, struct spool_space *ret_space)
         *ret_space = (struct spool_space){
             .limit_bytes = spool->config.max_bytes,
             .used_bytes = pages * page_bytes,
+            .room_bytes = statistics_room_bytes(spool->config.max_bytes, pages, page_bytes),
             .file_bytes = ((uint64_t)info.me_last_pgno + 1) * page_bytes,
             .claimed_bytes = spool->claim.claimed_bytes,
             .is_disk_full = spool->claim.is_disk_full,
         };
     }
     return transaction_end_read(spool, txn, code);
+}
+
+/* --- Readers ---------------------------------------------------------------------------------- */
+
+struct statistics_readers {
+    uint32_t count;
+    uint64_t oldest_txn;
+    uint64_t oldest_pid;
+};
+
+/* LMDB tells of its readers in lines of text: process, thread, and transaction or "-". */
+static int statistics_note_reader(const char *line, void *context)
+{
+    struct statistics_readers *readers = context;
+    char *end;
+    uint64_t pid = strtoull(line, &end, 10);
+    const char *at = strrchr(line, ' ');
+    if (end == line || at == NULL || at[1] < '0' || at[1] > '9' || pid == (uint64_t)getpid()) {
+        return 0;
+    }
+    uint64_t txn = strtoull(at + 1, NULL, 10);
+    readers->count++;
+    if (txn < readers->oldest_txn) {
+        readers->oldest_txn = txn;
+        readers->oldest_pid = pid;
+    }
+    return 0;
+}
+
+int spool_readers(struct spool *spool, struct spool_readers *ret_readers)
+{
+    MDB_txn *txn;
+    MDB_envinfo info;
+    struct statistics_readers readers = {.oldest_txn = UINT64_MAX};
+    if (transaction_begin(spool, MDB_RDONLY, &txn) != 0) {
+        return -EIO;
+    }
+    mdb_reader_list(spool->env, statistics_note_reader, &readers);
+    mdb_env_info(spool->env, &info);
+    *ret_readers = (struct spool_readers){.count = readers.count, .oldest_pid = readers.oldest_pid};
+    if (readers.count > 0 && info.me_last_txnid > readers.oldest_txn) {
+        ret_readers->behind_count = info.me_last_txnid - readers.oldest_txn;
+    }
+    return transaction_end_read(spool, txn, 0);
 }

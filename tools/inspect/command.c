@@ -9,6 +9,8 @@ const struct command command_table[] = {
     {NULL, "show", "Show waiting records in full", show_run},
     {"dead", "ls", "List dead letters", dead_ls_run},
     {"dead", "show", "Show dead letters in full", dead_show_run},
+    {NULL, "watch", "Watch destinations live", watch_run},
+    {NULL, "metrics", "Print figures for Prometheus", metrics_run},
     {"dead", "requeue", "Put dead letters back into a queue", dead_requeue_run},
     {"dead", "drop", "Delete dead letters", dead_drop_run},
     {NULL, "pause", "Forward nothing of a destination for now", pause_run},

@@ -30,6 +30,8 @@ const struct command *command_find(int words_count, char **words, int *ret_used)
 enum inspect_exit status_run(struct inspect *inspect, int argc, char **argv);
 enum inspect_exit ls_run(struct inspect *inspect, int argc, char **argv);
 enum inspect_exit show_run(struct inspect *inspect, int argc, char **argv);
+enum inspect_exit watch_run(struct inspect *inspect, int argc, char **argv);
+enum inspect_exit metrics_run(struct inspect *inspect, int argc, char **argv);
 enum inspect_exit dead_ls_run(struct inspect *inspect, int argc, char **argv);
 enum inspect_exit dead_show_run(struct inspect *inspect, int argc, char **argv);
 enum inspect_exit dead_requeue_run(struct inspect *inspect, int argc, char **argv);
