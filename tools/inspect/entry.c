@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tools/inspect/entry.h"
 
+#include "src/verdict.h"
 #include "tools/inspect/output.h"
 
-#include <stdio.h>
 
-const char *entry_error_name(int32_t error, char ret_number[16])
+const char *entry_error_name(int32_t error)
 {
-    (void)snprintf(ret_number, 16, "%d", error);
-    return error == 0 ? "-" : ret_number;
+    return error == 0 ? "-" : verdict_error_name(error);
 }
 
 /* [{"name": ..., "value": ...}, ...] in their order; a name may come twice. */
@@ -52,6 +51,9 @@ static void entry_set_dead(json_t *object, const struct dead_letter *dead)
 {
     (void)json_object_set_new(object, "reason", json_string(settle_action_name(dead->reason)));
     (void)json_object_set_new(object, "error", json_integer(dead->error));
+    (void)json_object_set_new(object, "error_name",
+                              dead->error == 0 ? json_null()
+                                               : json_string(entry_error_name(dead->error)));
     output_json_number(object, "attempts", dead->attempts);
     output_json_time(object, "first_attempt_ms", dead->first_attempt_wall_ms);
     output_json_time(object, "settled_ms", dead->settled_wall_ms);

@@ -12,7 +12,7 @@
 json_t *entry_json(const struct spool *spool, const struct walk_entry *entry, const char *format,
                    bool has_body);
 
-/* The name of the client's error ("MSG_SIZE_TOO_LARGE") or its number; "-" for none. */
-const char *entry_error_name(int32_t error, char ret_number[16]);
+/* The name of the client's error ("MSG_SIZE_TOO_LARGE"); "-" for none. Static. */
+const char *entry_error_name(int32_t error);
 
 #endif

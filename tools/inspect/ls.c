@@ -12,9 +12,10 @@
 #define LS_LIMIT_DEFAULT 1000
 #define LS_KEY_BYTES 24
 #define LS_PAYLOAD_BYTES 60
-/* Lines of one piece of the table: its widths are those of the piece, so that it can be printed
- * before all is read. */
+/* A piece of the table has widths of its own, so that it can be printed before all is read: so many
+ * lines, or what was found in so long. */
 #define LS_PIECE_LINES 200
+#define LS_PIECE_MS 200
 
 enum {
     OPTION_LIMIT = 0x3000,
@@ -28,6 +29,7 @@ struct ls {
     uint64_t now_ms;
     struct libscols_table *table; /* the piece that is being filled */
     size_t lines_count;
+    uint64_t piece_started_ms;
     bool has_head;
     uint32_t destination; /* the last entry's */
     uint64_t shown_count; /* of this destination */
@@ -82,7 +84,7 @@ static const struct output_column ls_columns[] = {
     [COLUMN_KEY] = {"KEY", false, false},
     [COLUMN_PAYLOAD] = {"PAYLOAD", false, true},
     [COLUMN_REASON] = {"REASON", false, false},
-    [COLUMN_ERROR] = {"ERROR", true, false},
+    [COLUMN_ERROR] = {"ERROR", false, false},
     [COLUMN_ATTEMPTS] = {"ATTEMPTS", true, false},
 };
 
@@ -143,12 +145,13 @@ static int ls_add_line(struct ls *ls, const struct walk_entry *entry)
     ls_set_number(line, COLUMN_BYTES, entry->encoded.size_bytes);
     ls_set_record(ls, line, entry);
     if (entry->has_dead) {
-        char number[16];
         (void)scols_line_set_data(line, COLUMN_REASON, settle_action_name(entry->dead.reason));
-        (void)scols_line_set_data(line, COLUMN_ERROR, entry_error_name(entry->dead.error, number));
+        (void)scols_line_set_data(line, COLUMN_ERROR, entry_error_name(entry->dead.error));
         ls_set_number(line, COLUMN_ATTEMPTS, entry->dead.attempts);
     }
-    ls->lines_count++;
+    if (ls->lines_count++ == 0) {
+        ls->piece_started_ms = clock_system()->monotonic_ms(clock_system());
+    }
     if (ls->lines_count == LS_PIECE_LINES) {
         ls_print_piece(ls);
     }
@@ -186,7 +189,10 @@ static int ls_show_found(void *context, uint64_t read_count, uint64_t matched_co
     struct ls *ls = context;
     (void)read_count;
     (void)matched_count;
-    ls_print_piece(ls);
+    uint64_t now_ms = clock_system()->monotonic_ms(clock_system());
+    if (ls->lines_count > 0 && now_ms - ls->piece_started_ms >= LS_PIECE_MS) {
+        ls_print_piece(ls);
+    }
     return fflush(stdout) != 0 ? -EIO : 0;
 }
 

@@ -29,6 +29,7 @@ struct show {
     enum show_form form;
     uint64_t *sequences;
     size_t sequences_count;
+    size_t shown_count;
     uint64_t now_ms;
 };
 
@@ -212,9 +213,8 @@ static void show_entry(const struct show *show, const struct walk_entry *entry)
     printf("%-14s %" PRIu64 "\n", "sequence", entry->sequence);
     show_word("destination", spool_destination_identity(show->inspect->spool, entry->destination));
     if (entry->has_dead) {
-        char number[16];
         show_word("reason", settle_action_name(entry->dead.reason));
-        show_word("error", entry_error_name(entry->dead.error, number));
+        show_word("error", entry_error_name(entry->dead.error));
         printf("%-14s %u\n", "attempts", entry->dead.attempts);
         show_time(show, "first attempt", entry->dead.first_attempt_wall_ms);
         show_time(show, "settled", entry->dead.settled_wall_ms);
@@ -228,20 +228,22 @@ static void show_entry(const struct show *show, const struct walk_entry *entry)
     }
 }
 
-static enum inspect_exit show_print(const struct show *show, const struct walk_entry *entry)
+static enum inspect_exit show_print(struct show *show, const struct walk_entry *entry)
 {
     if (show->inspect->prints_json) {
         output_json(entry_json(show->inspect->spool, entry, "spool-inspect/record/1", true));
     } else if (show->form == SHOW_RAW && entry->is_readable) {
         (void)fwrite(entry->record.payload.data, 1, entry->record.payload.size_bytes, stdout);
     } else {
+        printf("%s", show->shown_count > 0 ? "\n" : "");
         show_entry(show, entry);
     }
+    show->shown_count++;
     return INSPECT_EXIT_DONE;
 }
 
 /* A sequence is given once in a spool, so the destination need not be said. */
-static enum inspect_exit show_sequence(const struct show *show, uint64_t sequence)
+static enum inspect_exit show_sequence(struct show *show, uint64_t sequence)
 {
     struct spool *spool = show->inspect->spool;
     int r = WALK_E_NOT_FOUND;
@@ -267,9 +269,6 @@ static enum inspect_exit show_all(struct show *show)
 {
     enum inspect_exit code = INSPECT_EXIT_DONE;
     for (size_t i = 0; i < show->sequences_count && code != INSPECT_EXIT_SPOOL; i++) {
-        if (i > 0 && !show->inspect->prints_json && show->form != SHOW_RAW) {
-            (void)putchar('\n');
-        }
         enum inspect_exit one = show_sequence(show, show->sequences[i]);
         code = one > code ? one : code;
     }
