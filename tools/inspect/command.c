@@ -21,6 +21,8 @@ const struct command command_table[] = {
     {NULL, "export", "Print records as lines of JSON that import reads", export_run},
     {NULL, "import", "Put exported records into the spool", import_run},
     {NULL, "audit", "List what was done with records by hand", audit_run},
+    {NULL, "verify", "Look at every page and record, and whether all is as it is to be",
+     verify_run},
     {0},
 };
 

@@ -45,4 +45,6 @@ enum inspect_exit export_run(struct inspect *inspect, int argc, char **argv);
 enum inspect_exit import_run(struct inspect *inspect, int argc, char **argv);
 enum inspect_exit audit_run(struct inspect *inspect, int argc, char **argv);
 
+enum inspect_exit verify_run(struct inspect *inspect, int argc, char **argv);
+
 #endif
