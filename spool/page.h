@@ -11,6 +11,7 @@
 #define SPOOL_PAGE_H
 
 #include "spool/base.h"
+#include "spool/page_layout.h"
 
 #define PAGE_BYTES_MIN 512U
 #define PAGE_BYTES_MAX 32768U
@@ -82,12 +83,43 @@ SPOOL_MUST_CHECK int page_check(const uint8_t *page, uint64_t number, enum page_
                                 const struct page_rules *rules, const char **ret_what);
 
 /* How many nodes the page has. */
-SPOOL_MUST_CHECK uint32_t page_nodes_count(const uint8_t *page);
+static inline uint32_t page_nodes_count(const uint8_t *page)
+{
+    return (page_u16(page + PAGE_AT_LOWER) - (uint32_t)PAGE_AT_NODES) / 2U;
+}
+
+/* The child of a branch page's node. */
+static inline uint64_t page_node_child(const uint8_t *node)
+{
+    return page_u32(node + PAGE_IN_NODE_SIZE) | (uint64_t)page_u16(node + PAGE_IN_NODE_CHILD_HIGH)
+                                                    << 32;
+}
 
 /* A node of a checked page; index is below page_nodes_count(). A branch's first key means nothing
  * and is empty. */
-void page_node_read(const uint8_t *page, enum page_kind kind, uint32_t index,
-                    struct page_node *ret_node);
+static inline void page_node_read(const uint8_t *page, enum page_kind kind, uint32_t index,
+                                  struct page_node *ret_node)
+{
+    const uint8_t *node = page + page_u16(page + PAGE_AT_NODES + (size_t)index * 2);
+    uint16_t key_bytes = page_u16(node + PAGE_IN_NODE_KEY_SIZE);
+    ret_node->key = (struct span){node + PAGE_NODE_HEAD_BYTES, key_bytes};
+    if (kind == PAGE_BRANCH) {
+        ret_node->key.size_bytes = index == 0 ? 0 : key_bytes;
+        ret_node->value = (struct span){0};
+        ret_node->value_bytes = 0;
+        ret_node->page = page_node_child(node);
+        ret_node->is_tree = false;
+        return;
+    }
+    const uint8_t *value = node + PAGE_NODE_HEAD_BYTES + key_bytes;
+    uint16_t flags = page_u16(node + PAGE_IN_NODE_FLAGS);
+    bool is_overflow = (flags & PAGE_VALUE_ON_OVERFLOW) != 0;
+    ret_node->value_bytes = page_u32(node + PAGE_IN_NODE_SIZE);
+    ret_node->value =
+        (struct span){is_overflow ? NULL : value, is_overflow ? 0 : (size_t)ret_node->value_bytes};
+    ret_node->page = is_overflow ? page_u64(value) : 0;
+    ret_node->is_tree = (flags & PAGE_VALUE_IS_TREE) != 0;
+}
 
 /* One node of a leaf that was not checked, or is damaged: for those who look for what can still be
  * read. count is how many its list has room for. 0, PAGE_E_DAMAGED. */
@@ -111,7 +143,23 @@ static inline uint64_t page_overflow_pages(uint64_t value_bytes, uint32_t page_b
     return (PAGE_HEAD_BYTES - 1 + value_bytes) / page_bytes + 1;
 }
 
-/* The order of two keys: below, at or above 0, as LMDB has them. */
-SPOOL_MUST_CHECK int page_key_compare(struct span a, struct span b, uint32_t key_bytes);
+/* The order of two keys that are text: below, at or above 0, as LMDB has it. */
+SPOOL_MUST_CHECK int page_text_compare(struct span a, struct span b);
+
+/* The order of two keys; integer keys have key_bytes, 0: text. */
+static inline int page_key_compare(struct span a, struct span b, uint32_t key_bytes)
+{
+    if (key_bytes == sizeof(uint64_t)) {
+        uint64_t a_number = page_u64(a.data);
+        uint64_t b_number = page_u64(b.data);
+        return (a_number > b_number) - (a_number < b_number);
+    }
+    if (key_bytes == sizeof(uint32_t)) {
+        uint32_t a_number = page_u32(a.data);
+        uint32_t b_number = page_u32(b.data);
+        return (a_number > b_number) - (a_number < b_number);
+    }
+    return page_text_compare(a, b);
+}
 
 #endif

@@ -247,26 +247,22 @@ int page_walk_next(struct page_walk *walk, struct page_entry *ret_entry)
         }
     }
     walk->entries_count++;
-    *ret_entry = (struct page_entry){
-        .key = node.key,
-        .value = node.value,
-        .value_bytes = node.value_bytes,
-        .value_page = node.page,
-        .page = walk->leaf_page,
-        .is_tree = node.is_tree,
-    };
+    /* Member by member: this is the innermost loop of all that reads. */
+    ret_entry->key = node.key;
+    ret_entry->value = node.value;
+    ret_entry->value_bytes = node.value_bytes;
+    ret_entry->value_page = node.page;
+    ret_entry->page = walk->leaf_page;
+    ret_entry->is_tree = node.is_tree;
     return 0;
 }
 
-int page_walk_value(struct page_walk *walk, const struct page_entry *entry, struct span *ret_value)
+int page_walk_overflow(struct page_walk *walk, const struct page_entry *entry,
+                       struct span *ret_value)
 {
     const uint8_t *page;
     const char *what;
     uint64_t pages;
-    if (entry->value_page == 0) {
-        *ret_value = entry->value;
-        return 0;
-    }
     if (entry->value_bytes > PAGE_VALUE_BYTES_MAX) {
         return page_walk_damaged(walk, entry->page, "an entry is larger than any that is stored");
     }
@@ -302,9 +298,4 @@ int page_walk_claim_value(struct page_walk *walk, const struct page_entry *entry
         return page_walk_damaged(walk, entry->value_page, "its value reaches beyond the file");
     }
     return page_walk_claim(walk, entry->value_page, pages) ? 0 : PAGE_WALK_E_DAMAGED;
-}
-
-uint64_t page_entry_number(const struct page_entry *entry)
-{
-    return page_walk_number(entry->key, 0);
 }

@@ -90,15 +90,32 @@ void page_walk_restart(struct page_walk *walk, const struct page_tree *tree, uin
 /* The next entry. 0, PAGE_WALK_E_END, PAGE_WALK_E_DAMAGED, -ENOMEM. */
 SPOOL_MUST_CHECK int page_walk_next(struct page_walk *walk, struct page_entry *ret_entry);
 
+/* The same for a value on overflow pages. */
+SPOOL_MUST_CHECK int page_walk_overflow(struct page_walk *walk, const struct page_entry *entry,
+                                        struct span *ret_value);
+
 /* The bytes of the last entry's value; valid until the next call. 0, PAGE_WALK_E_DAMAGED, -ENOMEM.
  */
-SPOOL_MUST_CHECK int page_walk_value(struct page_walk *walk, const struct page_entry *entry,
-                                     struct span *ret_value);
+SPOOL_MUST_CHECK static inline int
+page_walk_value(struct page_walk *walk, const struct page_entry *entry, struct span *ret_value)
+{
+    if (entry->value_page != 0) {
+        return page_walk_overflow(walk, entry, ret_value);
+    }
+    ret_value->data = entry->value.data;
+    ret_value->size_bytes = entry->value_bytes;
+    return 0;
+}
 
 /* Claims the pages of the last entry's value without reading them. 0, PAGE_WALK_E_DAMAGED. */
 SPOOL_MUST_CHECK int page_walk_claim_value(struct page_walk *walk, const struct page_entry *entry);
 
 /* The integer key of an entry, of 4 or 8 bytes. */
-SPOOL_MUST_CHECK uint64_t page_entry_number(const struct page_entry *entry);
+static inline uint64_t page_entry_number(const struct page_entry *entry)
+{
+    return entry->key.size_bytes == sizeof(uint64_t)   ? page_u64(entry->key.data)
+           : entry->key.size_bytes == sizeof(uint32_t) ? page_u32(entry->key.data)
+                                                       : 0;
+}
 
 #endif

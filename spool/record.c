@@ -177,54 +177,40 @@ static int header_read(struct span headers, size_t *position, struct record_head
     return 0;
 }
 
-/* Whether the block is exactly headers_count headers: so record_header_next() cannot overrun. */
-static bool headers_are_whole(const struct record *record)
+/* Whether the block is exactly so many headers: so record_header_next() cannot overrun. */
+static bool headers_are_whole(struct span headers, size_t headers_count)
 {
     struct record_header header;
     size_t position = 0;
-    for (size_t i = 0; i < record->headers_count; i++) {
-        if (header_read(record->headers_encoded, &position, &header) != 0) {
+    for (size_t i = 0; i < headers_count; i++) {
+        if (header_read(headers, &position, &header) != 0) {
             return false;
         }
     }
-    return position == record->headers_encoded.size_bytes;
+    return position == headers.size_bytes;
 }
 
-/* Splits what follows the fixed part; false when the sizes do not add up to the whole. */
-static bool split_parts(struct span encoded, struct record *record)
+/* Where the parts behind the fixed one are: each begins where the one before it ends. */
+struct record_parts {
+    size_t key_at;
+    size_t headers_at;
+    size_t payload_at;
+    size_t report_route_at;
+    size_t end;
+};
+
+static struct record_parts record_split(const uint8_t *start)
 {
-    const uint8_t *start = encoded.data;
-    uint8_t flags = start[AT_FLAGS];
-    size_t key_size = get_u32(start + AT_KEY_SIZE);
-    size_t headers_size = get_u32(start + AT_HEADERS_SIZE);
-    size_t payload_size = get_u32(start + AT_PAYLOAD_SIZE);
-    size_t route_size = get_u16(start + AT_REPORT_ROUTE_SIZE);
-    size_t origin_size = (flags & FLAG_HAS_ORIGIN) != 0 ? ORIGIN_BYTES : 0;
-    bool has_key = (flags & FLAG_HAS_KEY) != 0;
-    size_t size = FIXED_BYTES + origin_size;
-
-    if (!add_size(&size, key_size) || !add_size(&size, headers_size) ||
-        !add_size(&size, payload_size) || !add_size(&size, route_size) ||
-        size != encoded.size_bytes || (!has_key && key_size != 0)) {
-        return false;
-    }
-    const uint8_t *origin = start + FIXED_BYTES;
-    if (origin_size != 0) {
-        record->has_origin = true;
-        memcpy(record->origin_uuid, origin, sizeof(record->origin_uuid));
-        record->origin_sequence = get_u64(origin + sizeof(record->origin_uuid));
-    }
-    const uint8_t *key = origin + origin_size;
-    const uint8_t *headers = key + key_size;
-    const uint8_t *payload = headers + headers_size;
-    record->key = (struct span){has_key ? key : NULL, key_size};
-    record->headers_encoded = (struct span){headers, headers_size};
-    record->payload = (struct span){payload, payload_size};
-    record->report_route = (struct span){payload + payload_size, route_size};
-    return true;
+    bool has_origin = (start[AT_FLAGS] & FLAG_HAS_ORIGIN) != 0;
+    struct record_parts parts = {.key_at = FIXED_BYTES + (has_origin ? ORIGIN_BYTES : 0)};
+    parts.headers_at = parts.key_at + get_u32(start + AT_KEY_SIZE);
+    parts.payload_at = parts.headers_at + get_u32(start + AT_HEADERS_SIZE);
+    parts.report_route_at = parts.payload_at + get_u32(start + AT_PAYLOAD_SIZE);
+    parts.end = parts.report_route_at + get_u16(start + AT_REPORT_ROUTE_SIZE);
+    return parts;
 }
 
-int record_decode(struct span encoded, struct record *ret_record)
+int record_check(struct span encoded)
 {
     const uint8_t *start = encoded.data;
     if (encoded.size_bytes < FIXED_BYTES || encoded.size_bytes > RECORD_BYTES_MAX ||
@@ -234,19 +220,46 @@ int record_decode(struct span encoded, struct record *ret_record)
     if (start[AT_VERSION] > VERSION) {
         return RECORD_E_NEWER;
     }
-    struct record record = {
-        .published_wall_ms = get_u64(start + AT_PUBLISHED),
-        .expires_wall_ms = get_u64(start + AT_EXPIRES),
-        .headers_count = get_u16(start + AT_HEADERS_COUNT),
-    };
+    /* 64-bit sums of 32-bit sizes cannot overflow. */
+    struct record_parts parts = record_split(start);
+    struct span headers = {start + parts.headers_at, parts.payload_at - parts.headers_at};
+    uint16_t headers_count = get_u16(start + AT_HEADERS_COUNT);
+    bool has_key = (start[AT_FLAGS] & FLAG_HAS_KEY) != 0;
     if (start[AT_VERSION] != VERSION ||
         (start[AT_FLAGS] & ~(FLAG_HAS_KEY | FLAG_HAS_ORIGIN)) != 0 ||
-        get_u16(start + AT_RESERVED) != 0 || record.headers_count > RECORD_HEADERS_MAX ||
+        get_u16(start + AT_RESERVED) != 0 || headers_count > RECORD_HEADERS_MAX ||
         get_u16(start + AT_REPORT_ROUTE_SIZE) > REPORT_ROUTE_BYTES_MAX ||
-        !split_parts(encoded, &record) || !headers_are_whole(&record)) {
+        parts.end != encoded.size_bytes || (!has_key && parts.headers_at != parts.key_at) ||
+        !headers_are_whole(headers, headers_count)) {
         return RECORD_E_MALFORMED;
     }
-    *ret_record = record;
+    return 0;
+}
+
+int record_decode(struct span encoded, struct record *ret_record)
+{
+    const uint8_t *start = encoded.data;
+    int r = record_check(encoded);
+    if (r != 0) {
+        return r;
+    }
+    struct record_parts parts = record_split(start);
+    bool has_key = (start[AT_FLAGS] & FLAG_HAS_KEY) != 0;
+    *ret_record = (struct record){
+        .published_wall_ms = get_u64(start + AT_PUBLISHED),
+        .expires_wall_ms = get_u64(start + AT_EXPIRES),
+        .key = {has_key ? start + parts.key_at : NULL, parts.headers_at - parts.key_at},
+        .payload = {start + parts.payload_at, parts.report_route_at - parts.payload_at},
+        .report_route = {start + parts.report_route_at, parts.end - parts.report_route_at},
+        .headers_encoded = {start + parts.headers_at, parts.payload_at - parts.headers_at},
+        .headers_count = get_u16(start + AT_HEADERS_COUNT),
+        .has_origin = (start[AT_FLAGS] & FLAG_HAS_ORIGIN) != 0,
+    };
+    if (ret_record->has_origin) {
+        const uint8_t *origin = start + FIXED_BYTES;
+        memcpy(ret_record->origin_uuid, origin, sizeof(ret_record->origin_uuid));
+        ret_record->origin_sequence = get_u64(origin + sizeof(ret_record->origin_uuid));
+    }
     return 0;
 }
 

@@ -41,6 +41,10 @@ SPOOL_MUST_CHECK int record_size(const struct record *record, size_t *ret_size_b
 /* Writes the record to buffer, which has the room that record_size() asked for. */
 void record_encode(const struct record *record, void *buffer);
 
+/* Whether the bytes are an encoded record: checksum, version, lengths. 0, RECORD_E_MALFORMED,
+ * RECORD_E_NEWER. */
+SPOOL_MUST_CHECK int record_check(struct span encoded);
+
 /* Reads an encoded record; its spans point into it. Checks version, lengths and checksum.
  * 0, RECORD_E_MALFORMED, RECORD_E_NEWER. */
 SPOOL_MUST_CHECK int record_decode(struct span encoded, struct record *ret_record);
