@@ -4,7 +4,6 @@
 #include "src/verdict.h"
 #include "tools/inspect/output.h"
 
-
 const char *entry_error_name(int32_t error)
 {
     return error == 0 ? "-" : verdict_error_name(error);

@@ -2,6 +2,7 @@
 /* show, dead show: records in full. */
 #include "tools/inspect/command.h"
 #include "tools/inspect/entry.h"
+#include "tools/inspect/indent.h"
 #include "tools/inspect/output.h"
 
 #include <ctype.h>
@@ -101,19 +102,20 @@ static void show_hex(struct span bytes)
     }
 }
 
-/* Indented. jansson escapes control characters itself, but not all that a terminal obeys. */
+/* Indented, when it is JSON. */
 static bool show_json(struct span payload)
 {
+    SPOOL_CLEANUP(spool_free) char *text = NULL;
+    size_t size = 0;
     json_t *document = json_loadb(payload.data, payload.size_bytes, JSON_DECODE_ANY, NULL);
-    SPOOL_CLEANUP(spool_free)
-    char *text = document == NULL
-                     ? NULL
-                     : json_dumps(document, JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+    FILE *stream = document == NULL ? NULL : open_memstream(&text, &size);
     json_decref(document);
-    if (text == NULL) {
+    if (stream == NULL) {
         return false;
     }
-    output_text(stdout, (struct span){text, strlen(text)}, true);
+    indent_json(stream, payload);
+    (void)fclose(stream);
+    output_text(stdout, (struct span){text, size}, true);
     (void)putchar('\n');
     return true;
 }

@@ -32,9 +32,10 @@ void spark_draw(const struct spark *spark, size_t width, bool is_utf8, char *ret
         size_t ago = width - 1 - i;
         const char *character = " ";
         if (ago < shown) {
-            double share = (double)spark_value(spark, ago) / (double)largest;
-            size_t level = (size_t)(share * 7 + (share > 0 ? 0.999 : 0));
-            level = level > 7 ? 7 : level;
+            uint64_t value = spark_value(spark, ago);
+            double share = (double)value / (double)largest;
+            /* The lowest is for nothing alone. */
+            size_t level = value == 0 ? 0 : 1 + (size_t)(share * 6);
             character = is_utf8 ? blocks[level] : ascii[level];
         }
         size_t size = strlen(character);

@@ -51,8 +51,8 @@ struct walk_config {
 #define WALK_SKIP 100
 #define WALK_E_DAMAGED 1 /* pages are damaged: nothing further can be read there */
 
-/* Walks. What is damaged is passed over; the result is then WALK_E_DAMAGED in the end. 0, WALK_E_DAMAGED, -errno, what on_entry or
- * on_progress gave. */
+/* Walks. What is damaged is passed over; the result is then WALK_E_DAMAGED in the end. 0,
+ * WALK_E_DAMAGED, -errno, what on_entry or on_progress gave. */
 SPOOL_MUST_CHECK int walk(const struct walk_config *config);
 
 /* Reads one entry; *ret_copy owns what the entry shows, and is to be freed. 0, WALK_E_NOT_FOUND,
