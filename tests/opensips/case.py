@@ -14,6 +14,9 @@ from opensips import server, sip, tree
 # For conditions that come within a moment on an idle machine.
 PATIENCE_S = 60
 
+# What is logged when no broker of a destination answers.
+OUTAGE = r"event_kafka:\w+: brokers_down:"
+
 # What takes minutes is run when tests/run opensips_long asks for it.
 IS_LONG = os.environ.get("SPOOL_OPENSIPS_LONG") == "1"
 
@@ -53,7 +56,7 @@ class Case(unittest.TestCase):
         self.spool = self.folder / "spool"
         self.embedded = None
         self.servers = []
-        self.expected_lines = []
+        self.expected_lines = []  # expressions of bad lines that this test brings about
         self.addCleanup(self._kill_servers)
 
     def _kill_servers(self):
@@ -109,9 +112,8 @@ class Case(unittest.TestCase):
         self.assertEqual(one.bad_lines(self.expected_lines), [])
         self.assertEqual(code, 0, one.log()[-4000:])
         self.assertEqual(one.core_files(), [])
-        limit_s = server.STOP_S + server.STOP_MARGIN_S
-        self.assertLess(one.stop_seconds, limit_s, one.log()[-4000:])
-        self.assertNotIn("force termination", one.log())
+        # Whoever takes longer is killed.
+        self.assertLess(one.stop_seconds, server.STOP_S, one.log()[-4000:])
         self.assertNotIn("shutdown timeout", one.log())
 
     def wait(self, condition, what, timeout_s=PATIENCE_S):

@@ -16,7 +16,6 @@ from harness import process
 START_S = 60
 # OpenSIPS gives its processes 5 s to end, and then kills them.
 STOP_S = 5
-STOP_MARGIN_S = 3
 MI_S = 20
 BAD_LINE = re.compile(r"\b(CRITICAL|BUG|ERROR):")
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
@@ -241,9 +240,10 @@ class Server:
         return answer.get("result")
 
     def statistic(self, name):
-        """One number of "group:name"."""
-        found = self.mi("get_statistics", [name])
-        return int(next(iter(found.values())))
+        """One number, by "group:name", or by its name alone."""
+        group, colon, _ = name.partition(":")
+        found = self.mi("get_statistics", [group + colon])
+        return int(found[name] if colon else next(iter(found.values())))
 
     def process_ids(self, type_part):
         """The pids of the processes whose type has this text."""
