@@ -1,0 +1,380 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the module offers beyond the stock one: functions, AVPs, parameters, and what it shows."""
+
+import json
+import re
+import sys
+import unittest
+import urllib.request
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from harness import process  # noqa: E402
+from opensips import case, load, server, sip  # noqa: E402
+
+# One SIP method for each form of the function; the answer says what the function said.
+FORMS = """
+route {
+    $var(key) = $ci;
+    $var(headers) = "";
+    if ($hdr(X-Headers) != NULL)
+        $var(headers) = $hdr(X-Headers);
+    if (is_method("OPTIONS")) {
+        kafka_publish("k1", $rb, $var(key), "report", $var(headers));
+        route(answer, $rc);
+    } else if (is_method("MESSAGE")) {
+        async(kafka_publish("k1", $rb, $var(key), "report", $var(headers)), resumed);
+    } else if (is_method("INFO")) {
+        launch(kafka_publish("k1", $rb, $var(key), "report"), launched);
+        sl_send_reply(202, "Launched");
+    } else if (is_method("UPDATE")) {
+        launch(kafka_publish("k1", $rb, $var(key)));
+        sl_send_reply(202, "Launched");
+    }
+}
+route[answer] {
+    if ($param(1) > 0)
+        sl_send_reply(200, "Accepted");
+    else
+        sl_send_reply(503, "$avp(kafka_error)");
+}
+route[resumed] {
+    if ($rc > 0)
+        t_reply(200, "Accepted");
+    else
+        t_reply(503, "$avp(kafka_error)");
+}
+route[launched] { xlog("LAUNCHED $rc $avp(kafka_error)\\n"); }
+route[report] {
+    xlog("REPORT $avp(kafka_id) $avp(kafka_status) $avp(kafka_key) error=$avp(kafka_error)"
+        " at=$avp(kafka_partition)/$avp(kafka_offset) attempts=$avp(kafka_attempts)"
+        " age=$avp(kafka_age) id=$avp(kafka_spool_id) $avp(kafka_msg)\\n");
+}
+"""
+REPORT = re.compile(
+    r"REPORT (\S+) (-?\d+) (\S+) error=(\S*) at=(-?\d+)/(-?\d+) attempts=(\d+) age=(\d+)"
+    r" id=([0-9a-f-]{36}:\d+) (.*)"
+)
+LIMITED = 'modparam("event_kafka", "max_records", 5)\n'
+
+
+class Forms(case.Case):
+    def start(self, parameters="", properties=case.QUICK, **options):
+        options.setdefault("modules", ["sipmsgops"])
+        parameters = self.broker_id(properties) + parameters
+        return self.server(FORMS, parameters=parameters, **options)
+
+    def reports(self, one, count):
+        return [REPORT.search(each).groups() for each in self.wait_logged(one, "REPORT ", count)]
+
+    def test_each_form_publishes_and_reports(self):
+        self.start_broker()
+        one = self.start()
+        requests = [
+            sip.Request(method, f"body of {method} {i}")
+            for i in range(20)
+            for method in ("OPTIONS", "MESSAGE", "INFO", "UPDATE")
+        ]
+        statuses = self.client(one).send_all(requests)
+        self.assertEqual(statuses, [200, 200, 202, 202] * 20)
+        records = self.wait_records(80)
+        self.assertEqual(
+            sorted((each.key.decode(), each.payload) for each in records),
+            sorted((each.callid, each.body) for each in requests),
+        )
+        reported = self.reports(one, 60)
+        where = {each.spool_id: each for each in records}
+        for name, status, key, error, partition, offset, attempts, _, spool_id, payload in reported:
+            record = where[spool_id]
+            self.assertEqual((name, status, error), ("k1", "0", ""))
+            self.assertEqual((key.encode(), payload.encode()), (record.key, record.payload))
+            self.assertEqual((int(partition), int(offset)), (record.partition, record.offset))
+            self.assertGreaterEqual(int(attempts), 1)
+        self.wait_logged(one, "LAUNCHED 1", 20)
+        self.stop(one)
+
+    def test_headers(self):
+        self.start_broker()
+        one = self.start()
+        text = '{"content-type": "text/plain", "n": 5, "empty": "", "none": null, "u": "\\u00e9"}'
+        for method in ("OPTIONS", "MESSAGE"):
+            request = sip.Request(method, "x", headers=[f"X-Headers: {text}"])
+            self.assertEqual(self.client(one).send(request), 200)
+        for record in self.wait_records(2):
+            headers = [each for each in record.headers if each[0] != "spool-id"]
+            self.assertEqual(
+                headers,
+                [
+                    ("content-type", b"text/plain"),
+                    ("n", b"5"),
+                    ("empty", b""),
+                    ("none", None),
+                    ("u", "é".encode()),
+                ],
+            )
+            self.assertTrue(record.spool_id)
+        for bad in ("no json", "[1]", '{"a": 1, "a": 2}', '{"spool-id": "x"}'):
+            for method in ("OPTIONS", "MESSAGE"):
+                request = sip.Request(method, "x", headers=[f"X-Headers: {bad}"])
+                self.assertEqual(self.client(one).send(request), 503, bad)
+        self.expected_lines.append("kafka_publish: ")
+        self.stop(one)
+
+    def test_refusals_say_why(self):
+        self.start_broker().command("down all")
+        self.expected_lines += [case.OUTAGE, "publishes are refused"]
+        one = self.start(LIMITED, f"{case.QUICK}&g.message.max.bytes=1500")
+        client = self.client(one)
+        client.socket.settimeout(case.PATIENCE_S)
+
+        def reason(request):
+            client.socket.send(request.to_bytes(client.port, client.to_port))
+            while True:
+                line = client.socket.recv(4096).split(b"\r\n")[0].decode()
+                if not line.startswith("SIP/2.0 100"):
+                    return line
+
+        big = "x" * 2000
+        for method in ("OPTIONS", "MESSAGE"):
+            self.assertEqual(reason(sip.Request(method, big)), "SIP/2.0 503 oversized")
+        for _ in range(5):
+            self.assertEqual(reason(sip.Request("OPTIONS", "x")), "SIP/2.0 200 Accepted")
+        for method in ("OPTIONS", "MESSAGE"):
+            self.assertEqual(reason(sip.Request(method, "x")), "SIP/2.0 503 full_records")
+        self.assertEqual(client.send(sip.Request("INFO", "x")), 202)
+        self.wait_logged(one, "LAUNCHED -1 full_records")
+
+        # What is in the spool is delivered, and then there is room again.
+        self.embedded.command("up all")
+        self.wait_records(5)
+
+        def is_accepted():
+            return reason(sip.Request("OPTIONS", "x")) == "SIP/2.0 200 Accepted"
+
+        self.wait(is_accepted, "there is room again")
+        self.stop(one)
+
+    def test_what_cannot_be_delivered_is_reported(self):
+        self.start_broker()
+        one = self.start(properties=f"{case.QUICK}&s.ttl.ms=300")
+        self.expected_lines += [case.OUTAGE, "expired|dead"]
+        self.embedded.command("down all")
+        request = sip.Request("OPTIONS", "too late")
+        self.assertEqual(self.client(one).send(request), 200)
+        ((name, status, key, error, _, _, _, age_ms, _, payload),) = self.reports(one, 1)
+        self.assertEqual((name, status, key), ("k1", "-1", request.callid))
+        self.assertEqual((error, payload), ("expired", "too late"))
+        self.assertGreaterEqual(int(age_ms), 300)
+        self.stop(one)
+
+
+class BadParameters(case.Case):
+    """Each is refused at the start, by name."""
+
+    def test_each(self):
+        for name, value in {
+            "spool_dir": '"relative/path"',
+            "max_bytes": '"many"',
+            "max_records": "-1",
+            "durability": '"maybe"',
+            "commit_timeout": "0",
+            "shutdown_flush": "4000",
+            "high_mark": "101",
+            "low_mark": "0",
+            "default_ttl": '"soon"',
+            "on_full": '"panic"',
+            "broker_id": '"[k1]127.0.0.1:9092"',
+        }.items():
+            with self.subTest(name=name):
+                self.assert_refused(f'modparam("event_kafka", "{name}", {value})\n', name)
+
+    def test_the_same_id_twice(self):
+        two = 'modparam("event_kafka", "broker_id", "[k1]127.0.0.1:1/t")\n' * 2
+        self.assert_refused(two, "broker_id")
+
+    def test_marks_the_wrong_way_round(self):
+        marks = 'modparam("event_kafka", "high_mark", 50)\nmodparam("event_kafka", "low_mark", 60)\n'
+        self.assert_refused(marks, "low_mark")
+
+    def test_function_with_an_unknown_id_or_route(self):
+        known = 'modparam("event_kafka", "broker_id", "[k1]127.0.0.1:1/t")\n'
+        for arguments, mention in (('"k2", "m"', "k2"), ('"k1", "m", "k", "nowhere"', "nowhere")):
+            with self.subTest(arguments=arguments):
+                script = f"route {{ kafka_publish({arguments}); }}\n"
+                self.assert_refused(known, mention, script)
+
+    def assert_refused(self, parameters, mention, script="route { exit; }\n"):
+        one = self.server(script, parameters=parameters, start=False)
+        with self.assertRaises(server.StartError) as caught:
+            one.start()
+        lines = [each for each in str(caught.exception).splitlines() if "event_kafka" in each]
+        self.assertTrue(any(mention in each for each in lines), str(caught.exception)[-3000:])
+
+
+class Operators(case.Case):
+    """MI commands, statistics, status reports, events."""
+
+    script = """
+    event_route[E_KAFKA_DOWN] { xlog("EVENT down $param(destination) $param(reason)\\n"); }
+    event_route[E_KAFKA_UP] { xlog("EVENT up $param(destination)\\n"); }
+    event_route[E_KAFKA_FULL] { xlog("EVENT full $param(reason)\\n"); }
+    event_route[E_KAFKA_DEAD] { xlog("EVENT dead $param(destination) $param(count)\\n"); }
+    event_route[E_KAFKA_HIGH] { xlog("EVENT high $param(fill_percent)\\n"); }
+    event_route[E_KAFKA_LOW] { xlog("EVENT low $param(fill_percent)\\n"); }
+    route {
+        if (kafka_publish("k1", $rb, $ci))
+            sl_send_reply(200, "OK");
+        else
+            sl_send_reply(503, "$avp(kafka_error)");
+    }
+    """
+
+    def start(self, parameters="", **options):
+        return self.server(self.script, parameters=self.broker_id() + parameters, **options)
+
+    def publish(self, one, count):
+        statuses = self.client(one).send_all(sip.Request("MESSAGE", f"{i}") for i in range(count))
+        return [statuses.count(200), len(statuses) - statuses.count(200)]
+
+    def wait_statistic(self, one, name, value):
+        self.wait(lambda: one.statistic(f"kafka:{name}") == value, f"kafka:{name} is {value}")
+
+    def test_outage_in_events_statistics_and_reports(self):
+        self.start_broker().command("down all")
+        self.expected_lines.append(case.OUTAGE)
+        one = self.start()
+        self.assertEqual(self.publish(one, 30), [30, 0])
+        self.wait_logged(one, "EVENT down [k1]t")
+        self.wait_statistic(one, "queue_records", 30)
+        self.assertEqual(one.statistic("kafka:queue_records_k1"), 30)
+        self.assertLess(one.mi("sr_get_status", "kafka", "k1")["Status"], 0)
+        self.assertGreater(one.mi("sr_get_status", "kafka", "spool")["Status"], 0)
+
+        self.embedded.command("up all")
+        self.wait_records(30)
+        self.wait_logged(one, "EVENT up [k1]t")
+        self.wait_statistic(one, "queue_records", 0)
+        self.wait_statistic(one, "delivered", 30)
+        self.assertEqual(one.statistic("kafka:appended"), 30)
+        self.assertGreater(one.mi("sr_get_status", "kafka", "k1")["Status"], 0)
+        self.stop(one)
+
+    def test_commands(self):
+        self.start_broker()
+        one = self.start()
+
+        def destination():
+            return one.mi("kafka_status", "k1")["destinations"][0]
+
+        self.assertTrue(one.mi("kafka_pause", "k1")["is_paused"])
+        self.wait(lambda: destination()["state"] == "paused", "it is paused")
+        self.assertEqual(self.publish(one, 10), [10, 0])
+        listed = one.mi("kafka_list", "k1")["records"]
+        payloads = {each["payload"] for each in listed}
+        self.assertEqual(payloads, {str(i) for i in range(10)})
+        first = listed[0]["sequence"]
+        page = one.mi("kafka_list", destination="k1", what="waiting", count=3)
+        self.assertEqual(len(page["records"]), 3)
+        self.assertEqual(page["next"], first + 3)
+        rest = one.mi("kafka_list", destination="k1", what="waiting", **{"from": page["next"]})
+        self.assertEqual(len(rest["records"]), 7)
+
+        dropped = one.mi("kafka_drop", destination="k1", what="waiting", sequence=first)
+        self.assertEqual((dropped["records"], dropped["is_complete"]), (1, True))
+        self.assertEqual(destination()["queue_records"], 9)
+        self.assertFalse(one.mi("kafka_resume", "k1")["is_paused"])
+        records = self.wait_records(9)
+        left = payloads - {listed[0]["payload"]}
+        self.assertEqual({each.payload.decode() for each in records}, left)
+        one.mi("kafka_flush")
+        for words in (["kafka_list", "nobody"], ["kafka_drop", "k1", "everything"]):
+            with self.assertRaises(server.MiError):
+                one.mi(*words)
+        self.stop(one)
+
+    def test_dead_letters_are_listed_requeued_and_dropped(self):
+        self.start_broker(topics={"t": 1, "events": 1})
+        one = self.start()
+        self.expected_lines.append("dead")
+        self.assertEqual(self.publish(one, 1), [1, 0])
+        self.wait_records(1)
+        # Refused by the broker, again and again, for its size.
+        self.embedded.command("error Produce 3 MSG_SIZE_TOO_LARGE")
+        self.assertEqual(self.publish(one, 3), [3, 0])
+        self.wait(lambda: one.statistic("kafka:dead_records") >= 1, "a dead letter")
+        dead = one.mi("kafka_list", "k1", "dead")["records"]
+        self.assertEqual(dead[0]["error"], "MSG_SIZE_TOO_LARGE")
+        done = one.mi("kafka_requeue", "k1")
+        self.assertEqual((done["records"], done["is_complete"]), (len(dead), True))
+        self.wait_records(4)
+        self.wait_statistic(one, "dead_records", 0)
+        self.wait_logged(one, "EVENT dead [k1]t")
+        self.stop(one)
+
+    def test_high_low_and_full(self):
+        self.start_broker().command("down all")
+        self.expected_lines += [case.OUTAGE, "publishes are refused"]
+        limits = "".join(
+            f'modparam("event_kafka", "{name}", {value})\n'
+            for name, value in {"max_bytes": '"16M"', "high_mark": 50, "low_mark": 30}.items()
+        )
+        one = self.start(limits)
+        figures = load.run(
+            one.config.sip_port, self.folder / "load.log", count=4000, outstanding=8, body=7000
+        )
+        self.assertGreater(figures["answered"], 500)
+        self.assertGreater(figures["refused"], 500)
+        self.wait_logged(one, "EVENT high")
+        self.wait_logged(one, "EVENT full full_bytes")
+        self.embedded.command("up all")
+        self.wait_logged(one, "EVENT low")
+        self.wait_statistic(one, "queue_records", 0)
+        self.stop(one)
+
+    def test_prometheus(self):
+        for name in ("httpd", "prometheus"):
+            if not self.tree.has(name):
+                self.skipTest(f"not here: {self.tree} has no {name}")
+        self.start_broker()
+        (port,) = process.free_ports(1)
+        parameters = f'modparam("httpd", "ip", "127.0.0.1")\nmodparam("httpd", "port", {port})\n'
+        parameters += 'modparam("prometheus", "statistics", "kafka:")\n'
+        one = self.start(parameters, modules=["httpd", "prometheus"])
+        self.assertEqual(self.publish(one, 5), [5, 0])
+        self.wait_statistic(one, "delivered", 5)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as page:
+            text = page.read().decode()
+        self.assertRegex(text, r"(?m)^opensips_delivered\S*group=\S*kafka\S* 5$|^\S*delivered\S* 5$")
+        self.stop(one)
+
+    def test_no_secret_is_shown(self):
+        self.start_broker()
+        secret = "hunter2-of-the-test"
+        properties = f"{case.QUICK}&g.sasl.password={secret}&g.ssl.key.password={secret}"
+        extra = self.broker_id(properties, name="k2")
+        one = self.start(extra, log_level=4)
+        socket = f"kafka:{self.embedded.bootstrap}/events?g.sasl.password={secret}"
+        one.mi("event_subscribe", "E_KAFKA_UP", socket)
+        said = [one.log()]
+        for words in (
+            ["kafka_status"],
+            ["subscribers_list"],
+            ["sr_list_status"],
+            ["sr_list_reports"],
+        ):
+            said.append(json.dumps(one.mi(*words)))
+        self.assertIn("***", said[2])
+        # OpenSIPS itself repeats a line of its configuration, or of MI, at its debug level.
+        ours = [
+            line
+            for text in said
+            for line in text.splitlines()
+            if secret in line and ("event_kafka" in line or not re.match(r".* DBG:", line))
+        ]
+        self.assertEqual(ours, [])
+        self.stop(one)
+
+
+if __name__ == "__main__":
+    unittest.main()
