@@ -119,6 +119,9 @@ SPOOL_MUST_CHECK int environment_open_audit(MDB_txn *txn, unsigned flags, MDB_db
 
 /* --- visit.c ---------------------------------------------------------------------------------- */
 
+/* Whether the folder's data file is another one than the visitor opened. */
+SPOOL_MUST_CHECK bool visit_is_replaced(const struct spool *spool);
+
 /* Closes a visitor's view; none is fine. */
 void visit_close_view(struct spool *spool);
 

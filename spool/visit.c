@@ -177,7 +177,7 @@ int spool_visit(const char *dir, struct clock *clock, struct spool **ret_spool,
     return 0;
 }
 
-static bool visit_is_replaced(const struct spool *spool)
+bool visit_is_replaced(const struct spool *spool)
 {
     struct stat here;
     struct stat opened;

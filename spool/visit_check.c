@@ -129,6 +129,9 @@ int visit_check(struct spool *spool, uint64_t txn, bool writes)
         return MDB_CORRUPTED;
     }
     int code = visit_check_trees(view);
+    if (code == 0 && writes && visit_is_replaced(spool)) {
+        return ESTALE; /* it was compacted or set aside: what is written to the old file is lost */
+    }
     if (code == 0 && writes) {
         code = visit_check_free(view, 0, &free_count);
     }

@@ -23,6 +23,8 @@ const struct command command_table[] = {
     {NULL, "audit", "List what was done with records by hand", audit_run},
     {NULL, "verify", "Look at every page and record, and whether all is as it is to be",
      verify_run},
+    {NULL, "compact", "Give the disk what the spool no longer uses", compact_run},
+    {NULL, "salvage", "Read what can be read of a damaged spool into a new one", salvage_run},
     {0},
 };
 

@@ -46,5 +46,7 @@ enum inspect_exit import_run(struct inspect *inspect, int argc, char **argv);
 enum inspect_exit audit_run(struct inspect *inspect, int argc, char **argv);
 
 enum inspect_exit verify_run(struct inspect *inspect, int argc, char **argv);
+enum inspect_exit salvage_run(struct inspect *inspect, int argc, char **argv);
+enum inspect_exit compact_run(struct inspect *inspect, int argc, char **argv);
 
 #endif
