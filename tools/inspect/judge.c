@@ -8,8 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A record is refused before the last page is gone: what the largest needs is kept free too. */
-#define JUDGE_PAGES_BYTES 16384
+/* A record is refused before the last page is gone: what the largest needs is kept free, and what
+ * the last commits freed cannot be used yet. */
+#define JUDGE_FULL_BYTES 65536
+#define JUDGE_FULL_SHARE 256
 
 /* A reader that stays so far behind keeps the file growing. */
 #define JUDGE_READER_BEHIND 1000
@@ -93,7 +95,8 @@ static void judge_fill(struct snapshot *snapshot)
     if (space->is_disk_full) {
         judge_add(snapshot, VERDICT_FULL,
                   "the disk is full: publishes are refused: free some space");
-    } else if (space->room_bytes <= largest + JUDGE_PAGES_BYTES) {
+    } else if (space->room_bytes <=
+               largest + JUDGE_FULL_BYTES + space->limit_bytes / JUDGE_FULL_SHARE) {
         judge_add(snapshot, VERDICT_FULL,
                   "the spool has reached its limit of %s: publishes are refused", limit);
     }

@@ -131,7 +131,12 @@ const char *snapshot_state(const struct snapshot *snapshot, uint32_t destination
     if (it->live.is_held) {
         return "held";
     }
-    return it->live.is_stalled ? "stalled" : live_state_name(it->live.state);
+    if (it->live.is_stalled) {
+        return "stalled";
+    }
+    /* The client tries again by itself, and has delivered nothing since. */
+    bool is_retrying = it->live.state == LIVE_FLOWING && it->live.last_error != 0;
+    return is_retrying ? "retrying" : live_state_name(it->live.state);
 }
 
 uint64_t snapshot_age_ms(const struct snapshot *snapshot, uint32_t destination)

@@ -15,6 +15,8 @@
 #define SCREEN_NAME_MIN 12
 #define SCREEN_NAME_MAX 40
 #define SCREEN_REASONS_MAX 4
+#define SCREEN_REASON_LINES_MAX 3
+#define SCREEN_TEXT_MAX 1024
 
 enum {
     PAIR_GOOD = 1,
@@ -77,24 +79,56 @@ void watch_screen_close(struct watch_screen **screen_at)
 
 /* --- Pieces ----------------------------------------------------------------------------------- */
 
-/* Text at a place, cut to a width; nothing in it can control the terminal. */
+/* As wide characters, and so that nothing in it can control the terminal. Returns how many. */
+static size_t screen_widen(const char *text, wchar_t ret_wide[SCREEN_TEXT_MAX])
+{
+    SPOOL_CLEANUP(spool_free)
+    char *shown = output_text_new((struct span){text, strlen(text)}, SCREEN_TEXT_MAX - 1);
+    size_t length = shown == NULL ? 0 : mbstowcs(ret_wide, shown, SCREEN_TEXT_MAX - 1);
+    if (length == (size_t)-1) {
+        /* A terminal that is not of UTF-8. */
+        length = 0;
+        for (const char *at = shown; *at != '\0' && length < SCREEN_TEXT_MAX - 1; at++) {
+            ret_wide[length++] = (unsigned char)*at < 0x80 ? (wchar_t)*at : L'?';
+        }
+    }
+    ret_wide[length] = L'\0';
+    return length;
+}
+
+/* Text at a place, cut to a width. */
 static void screen_text(int row, int column, int width, const char *text)
 {
-    if (width <= 0 || row >= LINES || column >= COLS) {
-        return;
-    }
-    SPOOL_CLEANUP(spool_free)
-    char *shown = output_text_new((struct span){text, strlen(text)}, 1024);
-    if (shown != NULL) {
-        wchar_t wide[512];
-        size_t length = mbstowcs(wide, shown, SPOOL_COUNT_OF(wide) - 1);
-        if (length == (size_t)-1) {
-            (void)mvaddnstr(row, column, shown, width);
-            return;
-        }
-        wide[length] = L'\0';
+    wchar_t wide[SCREEN_TEXT_MAX];
+    if (width > 0 && row < LINES && column < COLS) {
+        (void)screen_widen(text, wide);
         (void)mvaddnwstr(row, column, wide, width);
     }
+}
+
+/* Text in lines of a width, a few at most. Returns how many. */
+static int screen_paragraph(int row, int column, int width, const char *text)
+{
+    wchar_t wide[SCREEN_TEXT_MAX];
+    size_t left = screen_widen(text, wide);
+    const wchar_t *at = wide;
+    int lines = 0;
+    while (left > 0 && lines < SCREEN_REASON_LINES_MAX && width > 0 && row + lines < LINES) {
+        size_t size = left < (size_t)width ? left : (size_t)width;
+        size_t end = size;
+        while (size < left && end > 0 && at[end] != L' ') {
+            end--;
+        }
+        size = end > 0 ? end : size;
+        (void)mvaddnwstr(row + lines, column, at, (int)size);
+        lines++;
+        while (size < left && at[size] == L' ') {
+            size++;
+        }
+        at += size;
+        left -= size;
+    }
+    return lines;
 }
 
 static void screen_right(int row, int column, int width, const char *text)
@@ -142,7 +176,7 @@ static int screen_draw_head(const struct watch_screen *screen)
     }
     row++;
     for (size_t i = 0; i < snapshot->reasons_count && i < SCREEN_REASONS_MAX; i++) {
-        screen_text(row++, 2, COLS - 2, snapshot->reasons[i].text.text);
+        row += screen_paragraph(row, 2, COLS - 2, snapshot->reasons[i].text.text);
     }
     const struct spool_space *space = &snapshot->space;
     char used[OUTPUT_WORD_BYTES];
