@@ -19,7 +19,7 @@
 #include <time.h>
 
 /* The main loop does nothing else meanwhile: a longer act is left half done, and says so. */
-#define ACT_MS_MAX 2000
+#define ACT_MS_MAX 1000
 /* Settlements that are handed to the committer at once. */
 #define ACT_PAGE 1000
 #define ACT_POLL_MS 2
