@@ -50,7 +50,7 @@ static int append_make_room(struct batch *batch, uint32_t id, struct batch_desti
         limits->drops_oldest && (limits->max_bytes == 0 || size_bytes <= limits->max_bytes);
     while (refusal != OUTCOME_ACCEPTED && may_drop) {
         int code = settle_drop_oldest(batch, id, part);
-        if (code == MDB_NOTFOUND) {
+        if (code == MDB_NOTFOUND || code == SETTLE_NO_ROOM) {
             break;
         }
         if (code != 0) {

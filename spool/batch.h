@@ -19,6 +19,7 @@ struct batch;
 #define BATCH_E_REFUSED 1  /* a limit; the batch goes on */
 #define BATCH_E_NO_SPACE 2 /* map or disk full: the batch was aborted, nothing changed */
 #define BATCH_E_LATCHED 3  /* a write failed: the batch was aborted, the spool is latched */
+#define BATCH_E_LATER 4    /* what this settlement copies has no room now; the batch goes on */
 
 /* Memory for batches of one thread. 0, -errno. */
 SPOOL_MUST_CHECK int batch_new(struct spool *spool, struct batch **ret_batch);
@@ -45,9 +46,14 @@ SPOOL_MUST_CHECK int batch_append_report(struct batch *batch, const struct repor
                                          struct span encoded, uint64_t *ret_sequence,
                                          int *ret_refusal);
 
-/* Applies a settlement. One whose record is not there (any more) changes nothing.
- * 0, BATCH_E_NO_SPACE, BATCH_E_LATCHED, -errno. */
+/* Applies a settlement. One whose record is not there (any more) changes nothing. One that copies a
+ * record takes no page that the next commits need to delete any; without room even so a report is
+ * kept without its payload and headers. 0, BATCH_E_LATER (nothing was done), BATCH_E_NO_SPACE,
+ * BATCH_E_LATCHED, -errno. */
 SPOOL_MUST_CHECK int batch_settle(struct batch *batch, const struct settlement *settlement);
+
+/* Whether the batch has hardly any room for what settlements copy. */
+SPOOL_MUST_CHECK bool batch_is_short(const struct batch *batch);
 
 /* Whether the batch should take no further settlements: they have copied as much as one batch may
  * (to dead letters, reports, queues), or what is left of the pages belongs to the next commit.

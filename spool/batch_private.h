@@ -6,6 +6,8 @@
 #include "spool/batch.h"
 #include "spool/environment.h"
 
+#include <limits.h>
+
 /* What a batch does to one destination. */
 struct batch_destination {
     bool is_touched; /* what follows is this batch's */
@@ -35,6 +37,7 @@ struct batch {
     uint64_t used_pages;     /* that hold something, when the batch began */
     uint64_t room_pages;     /* that appends may still take */
     uint64_t settle_pages;   /* that settlements may still take */
+    uint64_t floor_pages;    /* and, once these are gone, settlements that copy little or nothing */
     uint64_t held_pages;     /* free, but only from the next commit on */
     uintptr_t settled_frame; /* the page in memory that was last settled on */
     size_t settled_count;
@@ -86,6 +89,11 @@ SPOOL_MUST_CHECK bool room_wants_turn(const struct batch *batch);
 SPOOL_MUST_CHECK bool room_is_enough(const struct batch *batch, uint64_t leaf_left_bytes,
                                      uint64_t size_bytes);
 
+/* Whether a settlement may copy a value of that size to the end of a database whose last leaf has
+ * so many bytes left. is_little: it is a report without payload. */
+SPOOL_MUST_CHECK bool room_may_copy(const struct batch *batch, uint64_t leaf_left_bytes,
+                                    uint64_t size_bytes, bool is_little);
+
 /* Takes the room of a value that is put. */
 void room_take(struct batch *batch, uint64_t *leaf_left_bytes, uint64_t size_bytes);
 
@@ -101,8 +109,11 @@ SPOOL_MUST_CHECK int settle_put_report(struct batch *batch, struct batch_destina
 SPOOL_MUST_CHECK int settle_put_dead(struct batch *batch, uint32_t destination, uint64_t sequence,
                                      const struct dead_letter *dead, struct span encoded);
 
+/* Beside LMDB's codes, which are errno's or below zero: what is to be copied has no room now. */
+#define SETTLE_NO_ROOM INT_MAX
+
 /* Drops the destination's oldest record that is not in-flight. 0, MDB_NOTFOUND (there is none),
- * LMDB's code. */
+ * SETTLE_NO_ROOM, LMDB's code. */
 SPOOL_MUST_CHECK int settle_drop_oldest(struct batch *batch, uint32_t destination,
                                         struct batch_destination *part);
 

@@ -38,7 +38,10 @@ struct committer {
     /* The committer's thread only. */
     struct ring_entry entries[BATCH_RECORDS_MAX];
     struct ring_outcome outcomes[BATCH_RECORDS_MAX];
+    struct settlement *applied[BATCH_RECORDS_MAX]; /* in the batch that is being made */
+    struct settlement *ordered[SETTLE_QUEUE_MAX];  /* what may be applied */
     struct gather gather;
+    uint64_t settled_count; /* committed settlements, in whatever order */
     uint64_t reopen_at_ms;
     uint64_t retry_at_ms;
 
@@ -121,9 +124,10 @@ struct committer_try {
     size_t settlements_at; /* in the queue of settlements */
     size_t settlements_count;
 
-    int result;          /* of the batch */
-    bool is_unknown;     /* it failed, and may be on disk after all */
-    size_t settled_done; /* settlements in the batch: fewer, when they copy a lot */
+    int result;      /* of the batch */
+    bool is_unknown; /* it failed, and may be on disk after all */
+    size_t
+        applied_count;   /* settlements in the batch: fewer, when they copy a lot or find no room */
     size_t failed_bytes; /* the entry for which there was no space; 0: it was not an entry */
     uint64_t us;         /* what the commit took */
 };
@@ -174,6 +178,54 @@ static int committer_append_all(struct committer *committer, struct committer_tr
     return r;
 }
 
+static int committer_compare(const void *one_at, const void *other_at)
+{
+    const struct settlement *one = *(struct settlement *const *)one_at;
+    const struct settlement *other = *(struct settlement *const *)other_at;
+    if (one->destination != other->destination) {
+        return one->destination < other->destination ? -1 : 1;
+    }
+    return one->sequence < other->sequence ? -1 : one->sequence > other->sequence;
+}
+
+/* The settlements that the commit is to hold, in the order in which to apply them. Returns how
+ * many. Where room is short it is the order of the queues: what is deleted then frees whole pages,
+ * so that there is room for what other settlements copy. */
+static size_t committer_order(struct committer *committer, const struct committer_try *try)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < try->settlements_count; i++) {
+        struct settlement *settlement =
+            settle_queue_at(&committer->settlements, try->settlements_at + i);
+        if (settlement->action != SETTLE_ACTION_COUNT) { /* else it is committed */
+            committer->ordered[count++] = settlement;
+        }
+    }
+    if (batch_is_short(committer->batch)) {
+        qsort(committer->ordered, count, sizeof(committer->ordered[0]), committer_compare);
+    }
+    return count;
+}
+
+/* Those that find no room for what they copy are passed: what is behind them may make room. They
+ * stay in the queue; what is applied is marked, since committer_settled() counts in order. */
+static int committer_settle_all(struct committer *committer, struct committer_try *try)
+{
+    size_t count = committer_order(committer, try);
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < count && try->applied_count < BATCH_RECORDS_MAX &&
+                       !batch_is_large(committer->batch);
+         i++) {
+        r = batch_settle(committer->batch, committer->ordered[i]);
+        if (r == 0) {
+            committer->applied[try->applied_count++] = committer->ordered[i];
+        } else if (r == BATCH_E_LATER) {
+            r = 0;
+        }
+    }
+    return r;
+}
+
 /* Fills a batch: settlements first, since what leaves makes room for what comes. */
 static int committer_fill(struct committer *committer, struct committer_try *try)
 {
@@ -182,14 +234,8 @@ static int committer_fill(struct committer *committer, struct committer_try *try
         bytes += committer->entries[i].encoded.size_bytes;
     }
     int r = batch_begin(committer->batch, bytes, try->entries_count);
-    while (r == 0 && try->settled_done < try->settlements_count &&
-           !batch_is_large(committer->batch)) {
-        size_t at = try->settlements_at + try->settled_done;
-        const struct settlement *settlement = settle_queue_at(&committer->settlements, at);
-        if (settlement->action != SETTLE_ACTION_COUNT) { /* see committer_settle_around() */
-            r = batch_settle(committer->batch, settlement);
-        }
-        try->settled_done++;
+    if (r == 0) {
+        r = committer_settle_all(committer, try);
     }
     return r == 0 ? committer_append_all(committer, try) : r;
 }
@@ -214,7 +260,7 @@ static void committer_count_commit(struct committer *committer, int result, uint
 /* One commit. Returns its result. */
 static int committer_commit(struct committer *committer, struct committer_try *try)
 {
-    try->settled_done = 0;
+    try->applied_count = 0;
     try->failed_bytes = 0;
     try->is_unknown = false;
     int r = committer_fill(committer, try);
@@ -224,6 +270,10 @@ static int committer_commit(struct committer *committer, struct committer_try *t
         r = batch_commit(committer->batch);
         try->us = committer_now_us() - begin_us;
         try->is_unknown = r == BATCH_E_LATCHED;
+    }
+    for (size_t i = 0; r == 0 && i < try->applied_count; i++) {
+        committer->applied[i]->action = SETTLE_ACTION_COUNT;
+        committer->settled_count++;
     }
     committer_count_commit(committer, r, try->us);
     try->result = r;
@@ -272,8 +322,8 @@ static void committer_leave_out_large(struct committer *committer, struct commit
 }
 
 /* Commits settlements from the at-th on: fewer and fewer of them as long as there is no space,
- * since even one delete copies a path of pages before it frees any (S7). Returns how many; on 0
- * *ret_result is why not. */
+ * since even one delete copies a path of pages before it frees any (S7). Returns of how many a
+ * commit was made; on 0 *ret_result is why not. */
 static size_t committer_settle_from(struct committer *committer, size_t at, size_t count,
                                     int *ret_result)
 {
@@ -281,7 +331,7 @@ static size_t committer_settle_from(struct committer *committer, size_t at, size
         struct committer_try try = {.settlements_at = at, .settlements_count = n};
         *ret_result = committer_commit(committer, &try);
         if (*ret_result == 0) {
-            return try.settled_done;
+            return n;
         }
         if (*ret_result != BATCH_E_NO_SPACE) {
             return 0;
@@ -290,53 +340,36 @@ static size_t committer_settle_from(struct committer *committer, size_t at, size
     return 0;
 }
 
-/* The first settlement does not fit even alone: a large record on its way to the dead letters or
- * into a report. Those behind it go first, they make room; they stay in the queue, marked, since
- * committer_settled() counts in order. */
-static void committer_settle_around(struct committer *committer, size_t count)
+/* Settlements alone. A large record that is to be copied needs pages in a row, and may find none
+ * where the room seemed to be there: such a one is passed, those behind it go first. */
+static void committer_settle_alone(struct committer *committer, size_t count)
 {
-    size_t passed_count = 1;
-    size_t at = 1;
+    size_t passed_count = 0;
+    size_t at = 0;
     int result = 0;
     while (at < count && passed_count < SETTLE_PASSED_MAX) {
         size_t done = committer_settle_from(committer, at, count - at, &result);
         if (done == 0 && result != BATCH_E_NO_SPACE) {
             return;
         }
-        for (size_t i = at; i < at + done; i++) {
-            settle_queue_at(&committer->settlements, i)->action = SETTLE_ACTION_COUNT;
-        }
         passed_count += done == 0;
         at += done == 0 ? 1 : done;
     }
 }
 
-/* Settlements alone. Returns how many were committed. */
-static size_t committer_settle_alone(struct committer *committer, size_t count)
-{
-    int result = 0;
-    size_t done = committer_settle_from(committer, 0, count, &result);
-    if (done == 0 && result == BATCH_E_NO_SPACE) {
-        committer_settle_around(committer, count);
-    }
-    return done;
-}
-
-/* The commit of all that waits found no space: part by part. Returns how many settlements were
- * committed. */
-static size_t committer_without_room(struct committer *committer, struct committer_try *try)
+/* The commit of all that waits found no space: part by part. */
+static void committer_without_room(struct committer *committer, struct committer_try *try)
 {
     committer_leave_out_large(committer, try);
     if (try->result != BATCH_E_NO_SPACE) {
-        return try->result == 0 ? try->settled_done : 0;
+        return;
     }
-    size_t settled_count = committer_settle_alone(committer, try->settlements_count);
+    committer_settle_alone(committer, try->settlements_count);
     if (try->settlements_count > 0 && try->entries_count > 0) {
         try->settlements_count = 0;
         try->too_large_bytes = SIZE_MAX;
         (void)!committer_commit(committer, try);
     }
-    return settled_count;
 }
 
 /* --- Trouble ---------------------------------------------------------------------------------- */
@@ -397,13 +430,26 @@ bool committer_trouble(struct committer *committer, struct message *ret_message)
 
 /* --- Steps ------------------------------------------------------------------------------------ */
 
+/* Takes the settlements that are committed out of their queue, as far as no other is before them.
+ */
+static void committer_take_out(struct committer *committer, size_t due_count)
+{
+    size_t count = 0;
+    while (count < due_count &&
+           settle_queue_at(&committer->settlements, count)->action == SETTLE_ACTION_COUNT) {
+        count++;
+    }
+    if (count > 0) {
+        settle_queue_take_out(&committer->settlements, count);
+    }
+}
+
 /* How many settlements are due now. */
 static size_t committer_due(struct committer *committer, bool has_company)
 {
     uint64_t since_ms;
     uint64_t now_ms = committer->clock->monotonic_ms(committer->clock);
-    size_t waiting = settle_queue_waiting(&committer->settlements, &since_ms);
-    size_t count = waiting < BATCH_RECORDS_MAX ? waiting : BATCH_RECORDS_MAX;
+    size_t count = settle_queue_waiting(&committer->settlements, &since_ms);
     if (now_ms < committer->retry_at_ms) {
         return 0;
     }
@@ -413,17 +459,15 @@ static size_t committer_due(struct committer *committer, bool has_company)
     return 0;
 }
 
-/* Commits what was taken and what is due. Returns how many settlements were committed. */
-static size_t committer_work(struct committer *committer, struct committer_try *try)
+/* Commits what was taken and what is due. */
+static void committer_work(struct committer *committer, struct committer_try *try)
 {
-    size_t settled_count = 0;
     bool is_writable = try->result == 0;
     if (is_writable) {
         (void)!committer_commit(committer, try);
-        settled_count = try->result == 0 ? try->settled_done : 0;
     }
     if (try->result == BATCH_E_NO_SPACE) {
-        settled_count = committer_without_room(committer, try);
+        committer_without_room(committer, try);
     }
     if (try->result != 0) {
         if (is_writable) { /* else it is said already why not */
@@ -433,7 +477,6 @@ static size_t committer_work(struct committer *committer, struct committer_try *
     } else if (committer->has_trouble) {
         committer_set_trouble(committer, NULL);
     }
-    return settled_count;
 }
 
 /* Gives the crowd of the last commit a moment to come back. Sleeps without the bell: the crowd
@@ -475,17 +518,16 @@ size_t committer_step(struct committer *committer, bool settles_now)
     };
     size_t due_count = committer_due(committer, settles_now || try.entries_count > 0);
     try.settlements_count = due_count;
-    size_t settled_count = 0;
+    uint64_t before_count = committer->settled_count;
     if (try.entries_count + due_count > 0) {
-        settled_count = committer_work(committer, &try);
-        if (due_count > 0 && settled_count == 0) {
-            committer->retry_at_ms =
-                committer->clock->monotonic_ms(committer->clock) + RETRY_INTERVAL_MS;
-        }
+        committer_work(committer, &try);
     }
-    if (settled_count > 0) {
-        settle_queue_take_out(&committer->settlements, settled_count);
+    size_t settled_count = (size_t)(committer->settled_count - before_count);
+    if (due_count > 0 && settled_count == 0) {
+        committer->retry_at_ms =
+            committer->clock->monotonic_ms(committer->clock) + RETRY_INTERVAL_MS;
     }
+    committer_take_out(committer, due_count);
     committer_end(committer, &try);
     if ((try.entries_count > 0 && try.result == 0) || settled_count > 0 ||
         (was_latched && is_writable)) {

@@ -30,8 +30,11 @@ uint64_t room_reserve_pages(uint64_t limit_pages)
 }
 
 /* S7: settlements leave these to the next commit. LMDB uses what a commit freed only after one
- * more: a batch that takes the last page is followed by none, for ever. */
+ * more: a batch that takes the last page is followed by none, for ever. What copies a record takes
+ * none of them; what only deletes, or copies little, takes the upper ones, since it makes room. */
 #define ROOM_FLOOR_PAGES 32
+#define ROOM_FLOOR_LOW_PAGES 20
+#define ROOM_HELD_PAGES 8        /* that each commit leaves, about */
 #define ROOM_DESTINATION_PAGES 4 /* the path to a queue's leaf, and the counters' */
 
 /* --- What one value takes --------------------------------------------------------------------- */
@@ -71,12 +74,27 @@ static void room_subtract(uint64_t *pages, uint64_t taken)
     *pages -= taken < *pages ? taken : *pages;
 }
 
+/* What settlements take: first what is above the floor, then their part of the floor. */
+static void room_take_settling(struct batch *batch, uint64_t taken)
+{
+    uint64_t above = taken < batch->settle_pages ? taken : batch->settle_pages;
+    batch->settle_pages -= above;
+    room_subtract(&batch->floor_pages, taken - above);
+}
+
+bool room_may_copy(const struct batch *batch, uint64_t leaf_left_bytes, uint64_t size_bytes,
+                   bool is_little)
+{
+    uint64_t pages = batch->settle_pages + (is_little ? batch->floor_pages : 0);
+    return room_needed_pages(batch, leaf_left_bytes, size_bytes) <= pages;
+}
+
 void room_take(struct batch *batch, uint64_t *leaf_left_bytes, uint64_t size_bytes)
 {
     uint64_t pages = room_needed_pages(batch, *leaf_left_bytes, size_bytes);
     uint64_t leaf_bytes = room_leaf_bytes(batch, size_bytes);
     room_subtract(&batch->room_pages, pages);
-    room_subtract(&batch->settle_pages, pages);
+    room_take_settling(batch, pages);
     if (leaf_bytes > *leaf_left_bytes) {
         *leaf_left_bytes = batch->page_bytes - ROOM_PAGE_HEAD_BYTES;
     }
@@ -85,7 +103,7 @@ void room_take(struct batch *batch, uint64_t *leaf_left_bytes, uint64_t size_byt
 
 void room_take_destination(struct batch *batch)
 {
-    room_subtract(&batch->settle_pages, ROOM_DESTINATION_PAGES);
+    room_take_settling(batch, ROOM_DESTINATION_PAGES);
 }
 
 void room_take_settled(struct batch *batch, const void *place)
@@ -95,15 +113,20 @@ void room_take_settled(struct batch *batch, const void *place)
     uintptr_t frame = (uintptr_t)place / batch->page_bytes;
     if (frame != batch->settled_frame) {
         batch->settled_frame = frame;
-        room_subtract(&batch->settle_pages, 1);
+        room_take_settling(batch, 1);
     }
     batch->settled_count++;
+}
+
+bool batch_is_short(const struct batch *batch)
+{
+    return batch->settle_pages < ROOM_FLOOR_PAGES;
 }
 
 bool batch_is_large(const struct batch *batch)
 {
     return batch->copied_bytes >= BATCH_BYTES_MAX ||
-           (batch->settled_count > 0 && batch->settle_pages == 0);
+           (batch->settled_count > 0 && batch->settle_pages == 0 && batch->floor_pages == 0);
 }
 
 bool room_is_enough(const struct batch *batch, uint64_t leaf_left_bytes, uint64_t size_bytes)
@@ -175,8 +198,10 @@ static int room_count_free(struct batch *batch, uint64_t enough, uint64_t *usabl
 
 bool room_wants_turn(const struct batch *batch)
 {
-    /* Each commit leaves a few such pages; only many are worth two flushes. */
-    return batch->held_pages > ROOM_FLOOR_PAGES;
+    /* Each commit leaves a few such pages; only many are worth two flushes, or all that there are
+     * for settling. */
+    bool is_starved = batch->settle_pages == 0 && batch->floor_pages == 0;
+    return batch->held_pages > (is_starved ? ROOM_HELD_PAGES : ROOM_FLOOR_PAGES);
 }
 
 /* Claims the file's first bytes. A full disk is asked once a second: the question takes long there.
@@ -236,6 +261,9 @@ int room_measure(struct batch *batch, uint64_t appends_bytes, uint64_t appends_c
         }
     }
     batch->settle_pages = usable > ROOM_FLOOR_PAGES ? usable - ROOM_FLOOR_PAGES : 0;
+    uint64_t floor_pages = usable - batch->settle_pages;
+    batch->floor_pages =
+        floor_pages > ROOM_FLOOR_LOW_PAGES ? floor_pages - ROOM_FLOOR_LOW_PAGES : 0;
     room = usable < room ? usable : room;
     batch->room_pages = room > reserve ? room - reserve : 0;
     return 0;

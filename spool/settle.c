@@ -39,21 +39,43 @@ int settle_put_report(struct batch *batch, struct batch_destination *part,
     return 0;
 }
 
-/* Notes the report if a route waits for one. A record that was dropped to make room takes no room
- * again: its report has the key but neither headers nor payload. LMDB's code. */
-static int settle_note_report(struct batch *batch, struct batch_destination *part,
-                              const struct settlement *settlement, struct span encoded)
+/* What a settlement copies when the record leaves its queue. */
+struct settle_copies {
+    bool has_report;
+    bool is_payload_left_out;
+    struct record without_payload; /* when the report has none: the key stays */
+};
+
+/* Decides on the report: a route waits for one. A record that was dropped to make room takes no
+ * room again, and one whose payload finds none is kept without: the status counts. False: there is
+ * no room even for that. */
+static bool settle_plan_report(const struct batch *batch, const struct settlement *settlement,
+                               struct span encoded, struct settle_copies *copies)
 {
-    if (record_report_route_size(encoded) == 0) {
-        return 0;
+    struct record *record = &copies->without_payload;
+    if (record_report_route_size(encoded) == 0 || record_decode(encoded, record) != 0) {
+        return true; /* damaged since it was read: nobody could be told what it was */
     }
-    struct record record;
-    if (record_decode(encoded, &record) != 0) {
-        return 0; /* damaged since it was read: nobody could be told what it was */
-    }
+    record->payload.size_bytes = 0;
+    record->headers_count = 0;
+    record->headers = NULL;
+    size_t little_bytes = 0;
+    copies->has_report = record_size(record, &little_bytes) == 0;
+    copies->is_payload_left_out =
+        settlement->action == SETTLE_DROP ||
+        !room_may_copy(batch, batch->reports_leaf_bytes, REPORT_BYTES + encoded.size_bytes, false);
+    return !copies->is_payload_left_out ||
+           room_may_copy(batch, batch->reports_leaf_bytes, REPORT_BYTES + little_bytes, true);
+}
+
+/* Notes the report. LMDB's code. */
+static int settle_note_report(struct batch *batch, struct batch_destination *part,
+                              const struct settlement *settlement, struct span encoded,
+                              const struct settle_copies *copies)
+{
     struct report report = {
         .reason = settlement->action,
-        .is_payload_left_out = settlement->action == SETTLE_DROP,
+        .is_payload_left_out = copies->is_payload_left_out,
         .error = settlement->error,
         .partition = settlement->partition,
         .attempts = settlement->attempts,
@@ -62,10 +84,8 @@ static int settle_note_report(struct batch *batch, struct batch_destination *par
         .destination = settlement->destination,
         .sequence = settlement->sequence,
     };
-    record.payload.size_bytes = 0;
-    record.headers_count = 0;
-    record.headers = NULL;
-    return settle_put_report(batch, part, &report, report.is_payload_left_out ? &record : NULL,
+    return settle_put_report(batch, part, &report,
+                             copies->is_payload_left_out ? &copies->without_payload : NULL,
                              encoded);
 }
 
@@ -108,6 +128,15 @@ static int settle_go_dead(struct batch *batch, const struct settlement *settleme
         .settled_wall_ms = batch->now_wall_ms,
     };
     return settle_put_dead(batch, settlement->destination, settlement->sequence, &dead, encoded);
+}
+
+/* Whether a record finds room in the queue of settlement->to_destination. */
+static bool settle_may_put_back(const struct batch *batch, const struct settlement *settlement,
+                                struct span encoded)
+{
+    const struct batch_destination *to = &batch->destinations[settlement->to_destination];
+    uint64_t leaf_bytes = to->is_touched ? to->queue_leaf_bytes : 0;
+    return room_may_copy(batch, leaf_bytes, encoded.size_bytes, false);
 }
 
 /* Copies a record to the queue of settlement->to_destination, under its sequence. A requeued one
@@ -179,19 +208,46 @@ static void settle_count(struct batch *batch, struct batch_destination *part,
     }
 }
 
-/* Takes the record that the queue's cursor stands on out of the queue. One that is moved has no
- * final status, so no report. LMDB's code. */
+/* Whether what the settlement copies finds room; nothing is changed yet. */
+static bool settle_plan(struct batch *batch, const struct batch_destination *part,
+                        const struct settlement *settlement, struct span encoded,
+                        struct settle_copies *copies)
+{
+    *copies = (struct settle_copies){.has_report = false};
+    switch (settlement->action) {
+    case SETTLE_MOVE:
+        /* One that is moved has no final status, so no report. */
+        return settle_may_put_back(batch, settlement, encoded);
+    case SETTLE_CORRUPT:
+        return room_may_copy(batch, part->dead_leaf_bytes, DEAD_LETTER_BYTES + encoded.size_bytes,
+                             false);
+    case SETTLE_DEAD:
+    case SETTLE_EXPIRED:
+        return room_may_copy(batch, part->dead_leaf_bytes, DEAD_LETTER_BYTES + encoded.size_bytes,
+                             false) &&
+               settle_plan_report(batch, settlement, encoded, copies);
+    default:
+        return settle_plan_report(batch, settlement, encoded, copies);
+    }
+}
+
+/* Takes the record that the queue's cursor stands on out of the queue. LMDB's code, or
+ * SETTLE_NO_ROOM. */
 static int settle_current(struct batch *batch, struct batch_destination *part,
                           const struct settlement *settlement, struct span encoded)
 {
-    room_take_settled(batch, encoded.data);
+    struct settle_copies copies;
     enum settle_action action = settlement->action;
+    if (!settle_plan(batch, part, settlement, encoded, &copies)) {
+        return SETTLE_NO_ROOM;
+    }
+    room_take_settled(batch, encoded.data);
     bool goes_dead = action == SETTLE_DEAD || action == SETTLE_CORRUPT || action == SETTLE_EXPIRED;
     int code = 0;
     if (action == SETTLE_MOVE) {
         code = settle_put_back(batch, settlement, encoded);
-    } else if (action != SETTLE_CORRUPT) {
-        code = settle_note_report(batch, part, settlement, encoded);
+    } else if (copies.has_report) {
+        code = settle_note_report(batch, part, settlement, encoded, &copies);
     }
     if (code == 0 && goes_dead) {
         code = settle_go_dead(batch, settlement, encoded);
@@ -264,6 +320,10 @@ static int settle_dead_letter(struct batch *batch, const struct settlement *sett
         return code;
     }
     int64_t dead_bytes = (int64_t)data.mv_size;
+    if (settlement->action == SETTLE_REQUEUE &&
+        !settle_may_put_back(batch, settlement, (struct span){data.mv_data, data.mv_size})) {
+        return SETTLE_NO_ROOM;
+    }
     room_take_settled(batch, data.mv_data);
     if (settlement->action == SETTLE_REQUEUE) {
         struct dead_letter dead;
@@ -339,6 +399,9 @@ int batch_settle(struct batch *batch, const struct settlement *settlement)
     }
     /* Not there: an operator was quicker, or it was settled before. There already: put back to
      * where the sequence is, which would be a second record of that sequence (S2). */
+    if (code == SETTLE_NO_ROOM) {
+        return BATCH_E_LATER;
+    }
     if (code == MDB_NOTFOUND || (code == MDB_KEYEXIST && settle_is_put_back(settlement->action))) {
         return 0;
     }

@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "spool/settle_queue.h"
 
-#include "spool/limits.h"
-
 #include <assert.h>
 #include <errno.h>
 
-/* In-flight records, and reports and operators' settlements beside them. */
-#define SETTLEMENTS_MAX (INFLIGHT_RECORDS_MAX + 8192U)
-
 int settle_queue_init(struct settle_queue *queue, struct clock *clock)
 {
-    struct settlement *settlements = calloc(SETTLEMENTS_MAX, sizeof(*settlements));
+    struct settlement *settlements = calloc(SETTLE_QUEUE_MAX, sizeof(*settlements));
     if (settlements == NULL) {
         return -ENOMEM;
     }
@@ -33,7 +28,7 @@ int settle_queue_append(struct settle_queue *queue, const struct settlement *set
                         size_t count, size_t *ret_count_before, uint64_t *ret_position)
 {
     pthread_mutex_lock(&queue->lock);
-    if (queue->count + count > SETTLEMENTS_MAX) {
+    if (queue->count + count > SETTLE_QUEUE_MAX) {
         pthread_mutex_unlock(&queue->lock);
         return SETTLE_QUEUE_E_FULL;
     }
@@ -41,7 +36,7 @@ int settle_queue_append(struct settle_queue *queue, const struct settlement *set
         queue->since_ms = queue->clock->monotonic_ms(queue->clock);
     }
     for (size_t i = 0; i < count; i++) {
-        queue->settlements[(queue->first + queue->count + i) % SETTLEMENTS_MAX] = settlements[i];
+        queue->settlements[(queue->first + queue->count + i) % SETTLE_QUEUE_MAX] = settlements[i];
     }
     *ret_count_before = queue->count;
     queue->count += count;
@@ -68,14 +63,14 @@ uint64_t settle_queue_settled(const struct settle_queue *queue)
 struct settlement *settle_queue_at(struct settle_queue *queue, size_t at)
 {
     /* No lock: this thread alone moves first, and others write behind count. */
-    return &queue->settlements[(queue->first + at) % SETTLEMENTS_MAX];
+    return &queue->settlements[(queue->first + at) % SETTLE_QUEUE_MAX];
 }
 
 void settle_queue_take_out(struct settle_queue *queue, size_t count)
 {
     pthread_mutex_lock(&queue->lock);
     assert(count <= queue->count);
-    queue->first = (queue->first + count) % SETTLEMENTS_MAX;
+    queue->first = (queue->first + count) % SETTLE_QUEUE_MAX;
     queue->count -= count;
     queue->since_ms = queue->clock->monotonic_ms(queue->clock);
     pthread_mutex_unlock(&queue->lock);

@@ -8,10 +8,14 @@
 
 #include "spool/base.h"
 #include "spool/clock.h"
+#include "spool/limits.h"
 #include "spool/settlement.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
+
+/* In-flight records, and reports and operators' settlements beside them. */
+#define SETTLE_QUEUE_MAX (INFLIGHT_RECORDS_MAX + 8192U)
 
 struct settle_queue {
     struct clock *clock;

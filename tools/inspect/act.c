@@ -70,6 +70,13 @@ static int act_try(struct act *act, const struct settlement *settlements, size_t
     }
     while (taken < count) {
         r = batch_settle(act->batch, &settlements[taken]);
+        if (r == BATCH_E_LATER && taken > 0) {
+            break;
+        }
+        if (r == BATCH_E_LATER) {
+            batch_abort(act->batch);
+            return BATCH_E_NO_SPACE;
+        }
         if (r != 0) {
             return r;
         }

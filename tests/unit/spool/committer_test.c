@@ -15,11 +15,11 @@
 #include "spool/cursor.h"
 #include "spool/environment.h"
 #include "spool/record.h"
+#include "spool/settle_queue.h"
 
 #include <fcntl.h>
 
 #define SLOTS 512
-#define SETTLEMENTS_MAX (INFLIGHT_RECORDS_MAX + 8192U) /* as in settle_queue.c */
 
 /* A spool, a ring, and a committer that the test steps. */
 struct world {
@@ -185,22 +185,22 @@ static void committer_settle_takes_all_or_none(void **state)
 {
     struct world *world = *state;
     uint64_t position = 77;
-    struct settlement *many = calloc(SETTLEMENTS_MAX, sizeof(*many));
+    struct settlement *many = calloc(SETTLE_QUEUE_MAX, sizeof(*many));
     assert_non_null(many);
-    for (size_t i = 0; i < SETTLEMENTS_MAX; i++) {
+    for (size_t i = 0; i < SETTLE_QUEUE_MAX; i++) {
         many[i] = (struct settlement){.action = SETTLE_DELIVERED, .destination = 1, .sequence = i};
     }
     settle(world, SETTLE_DELIVERED, 1);
-    assert_int_equal(committer_settle(world->committer, many, SETTLEMENTS_MAX, &position),
+    assert_int_equal(committer_settle(world->committer, many, SETTLE_QUEUE_MAX, &position),
                      COMMITTER_E_BUSY);
     assert_int_equal(position, 77);
-    assert_int_equal(committer_settle(world->committer, many, SETTLEMENTS_MAX - 1, &position), 0);
-    assert_int_equal(position, SETTLEMENTS_MAX);
+    assert_int_equal(committer_settle(world->committer, many, SETTLE_QUEUE_MAX - 1, &position), 0);
+    assert_int_equal(position, SETTLE_QUEUE_MAX);
     while (committer_step(world->committer, true) > 0) {
     }
-    assert_int_equal(committer_settled(world->committer), SETTLEMENTS_MAX);
+    assert_int_equal(committer_settled(world->committer), SETTLE_QUEUE_MAX);
     assert_int_equal(committer_settle(world->committer, many, 10, &position), 0);
-    assert_int_equal(position, SETTLEMENTS_MAX + 10);
+    assert_int_equal(position, SETTLE_QUEUE_MAX + 10);
     free(many);
 }
 
@@ -359,7 +359,7 @@ static void committer_step_settles_around_what_does_not_fit(void **state)
     for (uint64_t i = 2; i <= last; i += 2) {
         position = settle(world, SETTLE_DELIVERED, i);
     }
-    assert_int_equal(committer_step(world->committer, true), 0);
+    assert_true(committer_step(world->committer, true) > 0);
     assert_true(committer_trouble(world->committer, &message));
     assert_non_null(strstr(message.text, "full"));
     assert_int_equal(committer_settled(world->committer), before); /* the first one still waits */

@@ -69,9 +69,11 @@ static size_t settle_some(struct spool_fixture *fixture, enum settle_action acti
         int r = batch_begin(fixture->batch, 0, 0);
         while (r == 0 && done < count && !batch_is_large(fixture->batch)) {
             struct settlement settlement = {
-                .action = action, .destination = 1, .sequence = sequences[done++]};
+                .action = action, .destination = 1, .sequence = sequences[done]};
             r = batch_settle(fixture->batch, &settlement);
+            done += r == 0;
         }
+        r = r == BATCH_E_LATER ? 0 : r;
         r = r == 0 ? batch_commit(fixture->batch) : r;
         if (r == 0) {
             return done;

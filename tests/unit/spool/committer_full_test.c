@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A spool that is full of records of which each needs a report. Kafka's answers come partition by
+ * partition, so those of one leaf of the queue come far apart: deleting frees nothing for a while,
+ * and each report takes.
+ */
+#include "spool/committer.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/harness/spool_fixture.h"
+
+#include "spool/batch.h"
+#include "spool/cursor.h"
+#include "spool/record.h"
+
+#define RECORDS_MAX 4096
+#define PARTITIONS 7
+#define STEPS_MAX 20000
+
+struct world {
+    struct spool_fixture *spool;
+    struct ring *ring;
+    struct committer *committer;
+    uint64_t sequences[RECORDS_MAX];
+    size_t records_count;
+    uint64_t reports_run; /* those up to this number */
+    size_t reports_without_payload;
+};
+
+static void ignore_commit(void *context)
+{
+    (void)context;
+}
+
+/* A spool of so many bytes, full of records of that size. */
+static void fill(struct world *world, uint64_t max_bytes, size_t size_bytes)
+{
+    struct span record = spool_fixture_record(size_bytes, 1, "route");
+    struct ring_config ring_config = {.slots_count = 1, .bytes = 16U << 20};
+    spool_fixture_set_up_closed((void **)&world->spool);
+    world->spool->config.max_bytes = max_bytes;
+    spool_fixture_open(world->spool);
+    int refusal = 0;
+    while (refusal == 0) {
+        uint64_t sequence = 0;
+        assert_true(world->records_count < RECORDS_MAX);
+        assert_int_equal(batch_begin(world->spool->batch, size_bytes, 1), 0);
+        int r = batch_append(world->spool->batch, 1, record, &sequence, &refusal);
+        assert_true(r == 0 || r == BATCH_E_REFUSED);
+        assert_int_equal(batch_commit(world->spool->batch), 0);
+        if (r == 0) {
+            world->sequences[world->records_count++] = sequence;
+        }
+    }
+    spool_fixture_free_record(&record);
+    struct committer_config config = {.spool = world->spool->spool, .on_commit = ignore_commit};
+    assert_int_equal(ring_new(&ring_config, &world->ring), 0);
+    config.ring = world->ring;
+    assert_int_equal(committer_new(&config, &world->committer), 0);
+}
+
+static void end(struct world *world)
+{
+    spool_fixture_check(world->spool);
+    committer_free(&world->committer);
+    ring_free(&world->ring);
+    spool_fixture_tear_down((void **)&world->spool);
+}
+
+/* Hands all of them over as delivered, partition by partition. */
+static void deliver_all(struct world *world)
+{
+    for (size_t partition = 0; partition < PARTITIONS; partition++) {
+        for (size_t i = partition; i < world->records_count; i += PARTITIONS) {
+            uint64_t position;
+            struct settlement settlement = {
+                .action = SETTLE_DELIVERED, .destination = 1, .sequence = world->sequences[i]};
+            assert_int_equal(committer_settle(world->committer, &settlement, 1, &position), 0);
+        }
+    }
+}
+
+/* Says of each report that came since that its route was run. */
+static void run_reports(struct world *world)
+{
+    struct cursor cursor;
+    struct span stored;
+    struct settlement run = {.action = SETTLE_REPORT_RUN};
+    uint64_t position;
+    assert_int_equal(cursor_begin_reports(&cursor, world->spool->spool, world->reports_run + 1), 0);
+    while (cursor_next(&cursor, &run.sequence, &stored) == 0) {
+        struct report report;
+        struct span encoded;
+        struct record record;
+        assert_int_equal(report_decode(stored, &report, &encoded), 0);
+        assert_int_equal(record_decode(encoded, &record), 0);
+        assert_memory_equal(record.report_route.data, "route", strlen("route"));
+        assert_int_equal(report.is_payload_left_out, record.payload.size_bytes == 0);
+        world->reports_without_payload += report.is_payload_left_out;
+        world->reports_run = run.sequence;
+        assert_int_equal(committer_settle(world->committer, &run, 1, &position), 0);
+    }
+    cursor_end(&cursor);
+}
+
+/* Steps until the queue is empty. */
+static void drain(struct world *world, bool runs_reports)
+{
+    struct committer_statistics statistics;
+    for (size_t i = 0; i < STEPS_MAX; i++) {
+        (void)committer_step(world->committer, true);
+        if (runs_reports) {
+            run_reports(world);
+        }
+        if (spool_fixture_counter(world->spool, 1, COUNTER_QUEUE_RECORDS) == 0) {
+            break;
+        }
+        world->spool->now_ms += 100;
+    }
+    assert_int_equal(spool_fixture_counter(world->spool, 1, COUNTER_QUEUE_RECORDS), 0);
+    assert_int_equal(spool_fixture_counter(world->spool, 1, COUNTER_DELIVERED),
+                     world->records_count);
+    committer_statistics(world->committer, &statistics);
+    print_message("%zu records: %llu commits, %llu failed\n", world->records_count,
+                  (unsigned long long)statistics.commits_count,
+                  (unsigned long long)statistics.failed_commits_count);
+    /* Few are tried in vain, and none again and again. */
+    assert_true(statistics.failed_commits_count < 200);
+}
+
+static const size_t sizes[] = {200, 1000, 3000, 60000};
+
+static void committer_drains_a_full_spool_whose_reports_run(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < SPOOL_COUNT_OF(sizes); i++) {
+        struct world world = {.spool = NULL};
+        fill(&world, sizes[i] < 1000 ? 1 << 20 : 2 << 20, sizes[i]);
+        deliver_all(&world);
+        drain(&world, true);
+        for (int step = 0; step < 10; step++) {
+            (void)committer_step(world.committer, true);
+            run_reports(&world);
+        }
+        assert_int_equal(spool_fixture_counter(world.spool, 1, COUNTER_REPORT_RECORDS), 0);
+        assert_int_equal(world.reports_run, world.records_count);
+        end(&world);
+    }
+}
+
+/* Nobody runs them: spool-forward leaves the reports to the host that can. */
+static void committer_drains_a_full_spool_whose_reports_wait(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < SPOOL_COUNT_OF(sizes); i++) {
+        struct world world = {.spool = NULL};
+        fill(&world, sizes[i] < 1000 ? 1 << 20 : 2 << 20, sizes[i]);
+        deliver_all(&world);
+        drain(&world, false);
+        assert_int_equal(spool_fixture_counter(world.spool, 1, COUNTER_REPORT_RECORDS),
+                         world.records_count);
+        run_reports(&world);
+        print_message("%zu of %zu reports without payload\n", world.reports_without_payload,
+                      world.records_count);
+        end(&world);
+    }
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(committer_drains_a_full_spool_whose_reports_run),
+        cmocka_unit_test(committer_drains_a_full_spool_whose_reports_wait),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
