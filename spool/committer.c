@@ -202,6 +202,7 @@ static size_t committer_order(struct committer *committer, const struct committe
         }
     }
     if (batch_is_short(committer->batch)) {
+        /* NOLINTNEXTLINE(bugprone-sizeof-expression): it is pointers that are sorted. */
         qsort(committer->ordered, count, sizeof(committer->ordered[0]), committer_compare);
     }
     return count;
