@@ -62,22 +62,22 @@ static unsigned long statistics_show(void *value)
     return atomic_load((_Atomic uint64_t *)value);
 }
 
-/* suffix: "", or "_ID" with what is no letter or digit made '_'. */
+/* Behind the name: nothing, or "_ID" with what is no letter or digit made '_'. */
 static int statistics_register(const char *name, const char *id, _Atomic uint64_t *value)
 {
-    char *full = NULL;
+    SPOOL_CLEANUP(spool_free) char *full = NULL;
     if (asprintf(&full, "%s%s%s", name, id[0] != '\0' ? "_" : "", id) < 0) {
+        full = NULL;
         LM_ERR("out of memory\n");
         return -1;
     }
     for (char *at = full; *at != '\0'; at++) {
         *at = isalnum((unsigned char)*at) ? *at : '_';
     }
-    /* OpenSIPS keeps the name. */
+    /* OpenSIPS copies the name. */
     if (register_stat2(GROUP, full, (stat_var **)(uintptr_t)statistics_show, STAT_IS_FUNC, value,
                        0) != 0) {
         LM_ERR("cannot register the statistic %s\n", full);
-        free(full);
         return -1;
     }
     return 0;
