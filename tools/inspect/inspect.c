@@ -20,6 +20,7 @@ static const struct argp_option inspect_options[] = {
     {0},
 };
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the parameters are argp's. */
 static error_t inspect_parse_option(int key, char *argument, struct argp_state *state)
 {
     struct inspect *inspect = state->input;
