@@ -43,8 +43,17 @@ static evi_reply_sock *socket_new(struct table_destination *destination)
     return socket;
 }
 
-/* Reads an address. In any process, at any time. While the module starts, the Kafka process looks
- * at it later: then what is wrong with it is found at the first event. */
+/* Whether this process answers an operator, who should hear what is wrong with an address. */
+static bool event_socket_may_wait(void)
+{
+    return atomic_load(&shared_state->serving) == SERVING_OPEN && pt != NULL &&
+           pt[process_no].type == TYPE_MODULE;
+}
+
+/* Reads an address. In any process, at any time. While the module starts, and in a SIP worker, the
+ * Kafka process looks at it later: then what is wrong with it is found at the first event.
+ * event_virtual reads its sockets at their first event, without a lock: while one worker read an
+ * address, the others would lose their events. */
 static evi_reply_sock *event_socket_parse(str text)
 {
     struct message message;
@@ -59,7 +68,7 @@ static evi_reply_sock *event_socket_parse(str text)
         return NULL;
     }
     shared_bell_ring();
-    if (atomic_load(&shared_state->serving) == SERVING_OPEN &&
+    if (event_socket_may_wait() &&
         destination_table_wait(destination, RESOLVE_MS) == TABLE_REFUSED) {
         LM_ERR("event socket: %s\n", destination->refusal.text);
         return NULL;

@@ -25,6 +25,7 @@ log_level={log_level}
 stderror_enabled=yes
 syslog_enabled=no
 udp_workers={workers}
+{settings}
 socket=udp:127.0.0.1:{sip_port}{socket_options}
 mpath="{modules}/"
 """
@@ -65,7 +66,7 @@ class Config:
     """
     What OpenSIPS is started with. script: everything behind the module parameters: routes and
     more. modules: beside BASE_MODULES, loaded before event_kafka. settings: lines before the
-    modules. parameters: lines before the script. spool: a folder for our module's records;
+    socket. parameters: lines before the script. spool: a folder for our module's records;
     None: the configuration says itself, or the stock module is used.
     """
 
@@ -93,11 +94,11 @@ class Config:
             GLOBALS.format(
                 log_level=self.log_level,
                 workers=self.workers,
+                settings=self.settings,
                 sip_port=self.sip_port,
                 socket_options=self.socket_options,
                 modules=self.tree.path / "modules",
             ),
-            self.settings,
             *(f'loadmodule "{each}.so"' for each in modules),
             f'modparam("mi_datagram", "socket_name", "udp:127.0.0.1:{self.mi_port}")',
         ]
