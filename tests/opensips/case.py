@@ -131,6 +131,18 @@ class Case(unittest.TestCase):
         except TimeoutError as late:
             raise AssertionError(f"{late}; the log's end:\n{one.log()[-4000:]}") from late
 
+    def wait_drained(self, one, timeout_s=PATIENCE_S):
+        """Waits until nothing waits to be delivered or reported."""
+
+        def is_drained():
+            try:
+                row = one.mi("kafka_status")["all"]
+            except server.MiError:
+                return False  # the spool is not open yet
+            return row["queue_records"] == 0 and row["report_records"] == 0
+
+        process.wait_until(is_drained, timeout_s, "all is delivered and reported")
+
     def wait_records(self, count, topic=None, timeout_s=PATIENCE_S):
         """Waits until the broker has so many records of a topic, and returns them."""
         found = []

@@ -121,13 +121,11 @@ class Guide(case.Case):
         self.stop(one)
 
 
+@case.long_only
 class GuideOnTheStockModule(Guide):
     """The scenarios are right: the stock module does the same."""
 
     is_upstream = True
-
-    def test_publish_of_a_variable_that_names_the_broker(self):
-        self.skipTest("not here: the stock module does that too, nothing is to be compared")
 
 
 class GuideWithRealKafka(case.Case):

@@ -7,7 +7,6 @@ with auto-scaling, while routes are reloaded, and through event_virtual.
 import json
 import os
 import pwd
-import shutil
 import subprocess
 import sys
 import threading
@@ -17,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from opensips import case, load, sip, tree  # noqa: E402
+from opensips import case, load, sip  # noqa: E402
 
 # A publish in each route, with the route's name as its key.
 ROUTES = """
@@ -175,6 +174,7 @@ class Users(case.Case):
         self.stop(one)
 
 
+@case.long_only
 class AutoScaling(case.Case):
     profile = """
     auto_scaling_profile = CROWD
@@ -212,8 +212,7 @@ class AutoScaling(case.Case):
             shm_mb=1024,
         )
         total = 0
-        rounds = 2 if case.IS_LONG else 1
-        for number in range(rounds):
+        for number in range(2):
             most = 1
             traffic = [
                 load.Load(
