@@ -112,6 +112,7 @@ class Case(unittest.TestCase):
         self.assertEqual(one.bad_lines(self.expected_lines), [])
         self.assertEqual(code, 0, one.log()[-4000:])
         self.assertEqual(one.core_files(), [])
+        self.assertEqual("\n\n".join(one.sanitizer_reports()), "")
         # Whoever takes longer is killed.
         self.assertLess(one.stop_seconds, server.STOP_S, one.log()[-4000:])
         self.assertNotIn("shutdown timeout", one.log())

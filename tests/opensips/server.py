@@ -122,10 +122,36 @@ class Server:
         self.log_path = self.folder / "opensips.log"
         self.command = [*before, config.tree.binary, "-F", "-f", self.config_path]
         self.command += ["-m", shm_mb, "-M", pkg_mb, "-w", self.folder, *options]
-        self.env = {**os.environ, **(env or {})}
+        self.env = {**os.environ, **(env or {}), **self._sanitizers()}
         self.program = None
         self.log_begin = 0
         self.stop_seconds = None
+
+    # --- Sanitizers ------------------------------------------------------------------------------
+
+    def _sanitizers(self):
+        """
+        What a module that was built with sanitizers needs in a program that was not: their
+        libraries before all others. Their reports go to files.
+        """
+        module = self.config.module
+        if module is None or b"__asan_init" not in Path(module).read_bytes():
+            return {}
+        names = [["gcc", f"-print-file-name={each}"] for each in ("libasan.so", "libubsan.so")]
+        found = [subprocess.run(each, capture_output=True, text=True, check=True) for each in names]
+        options = f"log_path={self.folder}/sanitizer:exitcode=0"
+        return {
+            "LD_PRELOAD": ":".join(each.stdout.strip() for each in found),
+            "ASAN_OPTIONS": options,
+            "UBSAN_OPTIONS": f"{options}:print_stacktrace=1",
+        }
+
+    def sanitizer_reports(self):
+        """What the sanitizers found in the module; OpenSIPS's own leaks are not ours to judge."""
+        ours = re.compile(r"event_kafka\.so|/(spool|src)/[a-z_/]+\.[ch]:\d")
+        texts = [each.read_text(errors="replace") for each in self.folder.glob("sanitizer.*")]
+        blocks = [block for text in texts for block in text.split("\n\n")]
+        return [each for each in blocks if ours.search(each)]
 
     # --- Life ------------------------------------------------------------------------------------
 
