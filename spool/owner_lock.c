@@ -49,7 +49,8 @@ int owner_lock_take(int dir_fd, const char *name, char owner[OWNER_TEXT_BYTES], 
 
 int owner_lock_probe(int dir_fd, char owner[OWNER_TEXT_BYTES])
 {
-    int fd = openat(dir_fd, OWNER_LOCK_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    /* O_NONBLOCK: should it be a FIFO, nobody waits for its other end. */
+    int fd = openat(dir_fd, OWNER_LOCK_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0) {
         return errno == ENOENT ? 0 : -errno;
     }

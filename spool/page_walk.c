@@ -168,12 +168,13 @@ static int page_walk_read(struct page_walk *walk, uint64_t number, struct span l
     if (page_check(page, number, kind, &walk->rules, &what) != 0) {
         return page_walk_damaged(walk, number, what);
     }
-    if (!page_walk_claim(walk, number, 1)) {
-        return PAGE_WALK_E_DAMAGED;
-    }
     uint32_t count = page_nodes_count(page);
     if (!page_walk_is_bounded(walk, page, kind, count, lower, upper)) {
         return page_walk_damaged(walk, number, "it has keys that belong to another page");
+    }
+    /* Last: a page that a damaged pointer led to must not be taken from its own tree. */
+    if (!page_walk_claim(walk, number, 1)) {
+        return PAGE_WALK_E_DAMAGED;
     }
     if (kind == PAGE_BRANCH) {
         return page_walk_descend(walk, page, count, lower, upper);
@@ -286,16 +287,4 @@ int page_walk_overflow(struct page_walk *walk, const struct page_entry *entry,
     walk->overflow_pages += pages;
     *ret_value = (struct span){page + PAGE_HEAD_BYTES, entry->value_bytes};
     return 0;
-}
-
-int page_walk_claim_value(struct page_walk *walk, const struct page_entry *entry)
-{
-    if (entry->value_page == 0) {
-        return 0;
-    }
-    uint64_t pages = page_overflow_pages(entry->value_bytes, walk->rules.page_bytes);
-    if (pages > walk->rules.last_page - entry->value_page + 1) {
-        return page_walk_damaged(walk, entry->value_page, "its value reaches beyond the file");
-    }
-    return page_walk_claim(walk, entry->value_page, pages) ? 0 : PAGE_WALK_E_DAMAGED;
 }

@@ -107,9 +107,6 @@ page_walk_value(struct page_walk *walk, const struct page_entry *entry, struct s
     return 0;
 }
 
-/* Claims the pages of the last entry's value without reading them. 0, PAGE_WALK_E_DAMAGED. */
-SPOOL_MUST_CHECK int page_walk_claim_value(struct page_walk *walk, const struct page_entry *entry);
-
 /* The integer key of an entry, of 4 or 8 bytes. */
 static inline uint64_t page_entry_number(const struct page_entry *entry)
 {

@@ -81,6 +81,7 @@ static void salvage_close(struct salvage *salvage)
     free(salvage->leaves);
     free(salvage->encoded);
     page_use_deinit(&salvage->reached);
+    page_use_deinit(&salvage->values);
     page_use_deinit(&salvage->free);
     page_view_close(&salvage->view);
     spool_close_fd(&salvage->dir_fd);

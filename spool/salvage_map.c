@@ -27,6 +27,14 @@ void salvage_see_meta(struct salvage *salvage, const struct page_entry *entry, s
         memcpy(salvage->uuid, value.data, sizeof(salvage->uuid));
         salvage->result.is_uuid_known = true;
     }
+    if (strcmp(name, "next_sequence") == 0 && value.size_bytes == sizeof(uint64_t) &&
+        salvage->next_sequence == UINT64_MAX) {
+        salvage->next_sequence = get_u64(value.data);
+    }
+    if (strcmp(name, "next_report") == 0 && value.size_bytes == sizeof(uint64_t) &&
+        salvage->next_report == UINT64_MAX) {
+        salvage->next_report = get_u64(value.data);
+    }
     if (strncmp(name, "paused.", 7) == 0) {
         id = (uint32_t)strtoul(name + 7, NULL, 10);
     }
@@ -179,6 +187,14 @@ static int salvage_note_damage(struct salvage *salvage, struct salvage_tree *tre
     return r;
 }
 
+/* The pages of a value are no leaves, whatever its bytes look like. */
+static void salvage_note_value(struct salvage *salvage, const struct page_entry *entry)
+{
+    uint64_t taken;
+    uint64_t count = page_overflow_pages(entry->value_bytes, salvage->view.file.page_bytes);
+    (void)!page_use_claim(&salvage->values, entry->value_page, count, &taken);
+}
+
 /* Walks a tree of the latest state by its keys alone. */
 static int salvage_reach(struct salvage *salvage, struct salvage_tree *tree)
 {
@@ -190,8 +206,8 @@ static int salvage_reach(struct salvage *salvage, struct salvage_tree *tree)
     while ((r = page_walk_next(&walk, &entry)) == 0 || r == PAGE_WALK_E_DAMAGED) {
         if (r == PAGE_WALK_E_DAMAGED) {
             r = salvage_note_damage(salvage, tree, &walk.damage);
-        } else if (page_walk_claim_value(&walk, &entry) != 0) {
-            salvage->result.damaged_pages++; /* its checksum will tell */
+        } else if (entry.value_page != 0) {
+            salvage_note_value(salvage, &entry);
         }
         if (r < 0) {
             break;
@@ -310,6 +326,9 @@ static int salvage_init_uses(struct salvage *salvage)
     uint64_t file_pages = salvage->view.file.file_bytes / salvage->view.file.page_bytes;
     salvage->last_page = file_pages - 1;
     int r = page_use_init(&salvage->reached, salvage->last_page);
+    if (r == 0) {
+        r = page_use_init(&salvage->values, salvage->last_page);
+    }
     return r == 0 ? page_use_init(&salvage->free, salvage->last_page) : r;
 }
 
@@ -321,9 +340,16 @@ int salvage_map(struct salvage *salvage)
     if (has[0] || has[1]) {
         salvage->newest = has[1] && (!has[0] || metas[1].meta.txn > metas[0].meta.txn) ? 1 : 0;
     }
+    salvage->newer_sequence = salvage->newer_report = UINT64_MAX;
+    salvage->next_sequence = salvage->next_report = UINT64_MAX;
     int r = salvage_init_uses(salvage);
     if (r == 0 && salvage->newest >= 0) {
         r = salvage_read_state(salvage, salvage->newest, true);
+    }
+    if (has[0] != has[1]) {
+        salvage->newer_sequence = salvage->next_sequence;
+        salvage->newer_report = salvage->next_report;
+        salvage->has_lost = true;
     }
     if (r == 0 && has[0] && has[1]) {
         r = salvage_read_state(salvage, 1 - salvage->newest, false);

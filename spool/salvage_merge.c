@@ -24,7 +24,8 @@ enum salvage_origin {
 
 struct salvage_source {
     enum salvage_origin origin;
-    struct salvage_tree *tree; /* NULL: a leaf, nobody knows whose */
+    struct salvage_tree *tree; /* that leads to it; NULL: a leaf that none leads to */
+    struct salvage_tree *home; /* of such a leaf: that has some of its entries; NULL: none */
     struct page_walk walk;     /* of a tree */
     struct page_entry entry;
     uint8_t *page; /* of a leaf: a copy */
@@ -155,6 +156,51 @@ static int salvage_add_trees(struct salvage_merger *merger)
     return r;
 }
 
+/* Whether a tree has an entry. */
+static bool salvage_tree_has(const struct salvage_merger *merger, const struct page_tree *tree,
+                             uint64_t last_page, uint64_t key)
+{
+    struct page_walk walk;
+    struct page_entry entry;
+    page_walk_init(&walk, &merger->salvage->view.file, tree, last_page, sizeof(key), NULL, 1);
+    page_walk_restart(&walk, tree, last_page, key);
+    bool has = page_walk_next(&walk, &entry) == 0 && page_entry_number(&entry) == key;
+    page_walk_deinit(&walk);
+    return has;
+}
+
+/* LMDB copies a leaf to change it: an older or newer copy of the same leaf, in the tree that it is
+ * of, has most of the entries. */
+static struct salvage_tree *salvage_find_home(const struct salvage_merger *merger,
+                                              enum salvage_kind kind, uint64_t key)
+{
+    struct salvage *salvage = merger->salvage;
+    for (uint32_t i = 0; i < salvage->trees_count; i++) {
+        struct salvage_tree *tree = &salvage->trees[i];
+        if (tree->kind == kind &&
+            ((tree->has_newest &&
+              salvage_tree_has(merger, &tree->newest, salvage->last_pages[0], key)) ||
+             (tree->has_other &&
+              salvage_tree_has(merger, &tree->other, salvage->last_pages[1], key)))) {
+            return tree;
+        }
+    }
+    return NULL;
+}
+
+/* The first, the middle and the last entry are asked for. */
+static void salvage_guess_home(const struct salvage_merger *merger, struct salvage_source *source)
+{
+    uint32_t count = page_nodes_guess(source->page, &merger->rules);
+    for (uint32_t i = 0; source->home == NULL && count > 0 && i < 3; i++) {
+        struct page_node node;
+        if (page_node_try(source->page, i * (count - 1) / 2, &merger->rules, &node) == 0) {
+            source->home = salvage_find_home(merger, (enum salvage_kind)source->leaf.kind,
+                                             page_u64(node.key.data));
+        }
+    }
+}
+
 static int salvage_add_leaf(struct salvage_merger *merger, const struct salvage_leaf *leaf)
 {
     struct salvage *salvage = merger->salvage;
@@ -175,6 +221,9 @@ static int salvage_add_leaf(struct salvage_merger *merger, const struct salvage_
     source->page = copy;
     source->leaf = *leaf;
     source->tree = leaf->tree == 0 ? NULL : &salvage->trees[leaf->tree - 1];
+    if (source->tree == NULL && leaf->kind != SALVAGE_REPORTS) {
+        salvage_guess_home(merger, source);
+    }
     return salvage_move(merger, source);
 }
 
@@ -213,6 +262,13 @@ static bool salvage_find_loser(struct salvage *salvage, enum salvage_kind kind, 
     return losers > 0 || !salvage->is_list_whole;
 }
 
+/* Whether it is of a later state than the latest that is known. */
+static bool salvage_is_newer(const struct salvage *salvage, const struct salvage_found *found)
+{
+    return found->sequence >=
+           (found->kind == SALVAGE_REPORTS ? salvage->newer_report : salvage->newer_sequence);
+}
+
 /* Whether an entry of a leaf is to be saved, and as what. */
 static bool salvage_claim(struct salvage_merger *merger, const struct salvage_source *source,
                           struct salvage_found *found)
@@ -221,7 +277,11 @@ static bool salvage_claim(struct salvage_merger *merger, const struct salvage_so
     const struct salvage_tree *tree = source->tree;
     bool is_lost = tree != NULL ? salvage_is_lost(tree, found->sequence)
                                 : salvage_find_loser(salvage, found->kind, found->sequence, &tree);
-    bool is_stale = source->tree == NULL && (source->leaf.is_stale || !is_lost);
+    bool is_newer = salvage_is_newer(salvage, found);
+    /* The free list of a state may have pages that a later one, now lost, has used again. */
+    bool is_free = source->leaf.is_stale && salvage->newer_sequence == UINT64_MAX;
+    bool is_stale = source->tree == NULL && !is_newer && (is_free || !is_lost);
+    tree = tree != NULL ? tree : source->home;
     if (is_stale && !salvage->config->takes_stale) {
         salvage->result.stale_count++;
         return false;
@@ -236,7 +296,8 @@ static bool salvage_claim(struct salvage_merger *merger, const struct salvage_so
         found->destination = salvage->destinations_count == 1 ? 1 : 0;
     }
     /* With a whole free list, what is neither used nor free is what was destroyed. */
-    found->is_doubtful = is_stale || !is_lost || (source->tree == NULL && !salvage->is_free_whole);
+    found->is_doubtful = !is_newer && (is_stale || !is_lost || source->leaf.is_stale ||
+                                       (source->tree == NULL && !salvage->is_free_whole));
     return true;
 }
 

@@ -70,9 +70,16 @@ struct salvage {
     uint32_t destinations_count;
     struct salvage_tree trees[SALVAGE_TREES_MAX];
     uint32_t trees_count;
-    struct page_use reached;     /* by the trees of the latest state */
-    struct page_use free;        /* by its free list */
-    bool is_free_whole;          /* all of the free list could be read */
+    struct page_use reached; /* by the trees of the latest state */
+    struct page_use values;  /* have bytes of values, by these trees */
+    struct page_use free;    /* by its free list */
+    bool is_free_whole;      /* all of the free list could be read */
+    /* When only one meta page can be used, there may have been a later state: what has these
+     * numbers, or higher ones, is of it (S3). UINT64_MAX: not so. */
+    uint64_t newer_sequence;
+    uint64_t newer_report;
+    uint64_t next_sequence; /* of the latest state that is known; UINT64_MAX: not known */
+    uint64_t next_report;
     bool is_list_whole;          /* one of the states shows all databases */
     bool has_lost;               /* some tree has */
     struct salvage_leaf *leaves; /* by their first key */

@@ -83,8 +83,9 @@ int salvage_value(struct page_window *values, const struct page_rules *rules,
     return 0;
 }
 
-/* Shows each page that says of itself that it is a leaf, and that use does not have. */
-static int salvage_scan_leaves(struct salvage_scanner *scanner, const struct page_use *use,
+/* Shows each page that says of itself that it is a leaf; skips_known: but for those that are known
+ * to be something. */
+static int salvage_scan_leaves(struct salvage_scanner *scanner, bool skips_known,
                                int (*see)(struct salvage_scanner *, const uint8_t *, uint64_t))
 {
     struct salvage *salvage = scanner->salvage;
@@ -93,7 +94,8 @@ static int salvage_scan_leaves(struct salvage_scanner *scanner, const struct pag
         if (number % TELL_PAGES == 0) {
             salvage_tell(salvage, number, salvage->last_page);
         }
-        if (use != NULL && page_use_has(use, number)) {
+        if (skips_known &&
+            (page_use_has(&salvage->reached, number) || page_use_has(&salvage->values, number))) {
             continue;
         }
         int r = page_window_show(&scanner->pages, number, 1, &page);
@@ -161,7 +163,7 @@ int salvage_scan(struct salvage *salvage)
         (void)!page_use_claim(&salvage->reached, salvage->leaves[i].page, 1, &taken);
     }
     salvage_scanner_init(&scanner, salvage, sizeof(uint64_t));
-    int r = salvage_scan_leaves(&scanner, &salvage->reached, salvage_see_leaf);
+    int r = salvage_scan_leaves(&scanner, true, salvage_see_leaf);
     salvage_scanner_deinit(&scanner);
     if (r == 0 && salvage->leaves_count > 0) {
         qsort(salvage->leaves, salvage->leaves_count, sizeof(*salvage->leaves),
@@ -201,7 +203,7 @@ int salvage_scan_rows(struct salvage *salvage)
     for (uint32_t key_bytes = 0; r == 0 && key_bytes <= 4; key_bytes += 4) {
         struct salvage_scanner scanner;
         salvage_scanner_init(&scanner, salvage, key_bytes);
-        r = salvage_scan_leaves(&scanner, NULL, salvage_see_rows);
+        r = salvage_scan_leaves(&scanner, false, salvage_see_rows);
         salvage_scanner_deinit(&scanner);
     }
     return r;
