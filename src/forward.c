@@ -381,6 +381,9 @@ int forward_status(struct forward *forward, uint32_t id, struct forward_status *
                            ? destination->wait_until_ms - now_ms
                            : 0,
         .retries_count = destination->retries_count,
+        .holds_count = destination->holds_count,
+        .delivery_ms_p50 = histogram_percentile(&destination->delivery_ms, 50),
+        .delivery_ms_p99 = histogram_percentile(&destination->delivery_ms, 99),
         .possible_duplicates_count = destination->possible_duplicates_count,
         .producers_lost_count = destination->producer->lost_count,
         .last_delivered_wall_ms = destination->last_delivered_wall_ms,

@@ -52,6 +52,9 @@ struct forward_status {
     size_t inflight_bytes;
     uint64_t retry_in_ms; /* when waiting */
     uint64_t retries_count;
+    uint64_t holds_count;     /* of these: an operator is needed */
+    uint64_t delivery_ms_p50; /* from the first attempt to the report, of the last minutes */
+    uint64_t delivery_ms_p99;
     uint64_t possible_duplicates_count; /* records tried again that may have been persisted */
     uint64_t producers_lost_count;
     uint64_t last_delivered_wall_ms; /* 0: not since the start */

@@ -4,6 +4,7 @@
 #ifndef SRC_FORWARD_PRIVATE_H
 #define SRC_FORWARD_PRIVATE_H
 
+#include "spool/histogram.h"
 #include "spool/limits.h"
 #include "src/backoff.h"
 #include "src/forward.h"
@@ -46,6 +47,8 @@ struct forward_destination {
 
     uint64_t last_progress_ms;
     uint64_t retries_count;
+    uint64_t holds_count;
+    struct histogram delivery_ms;
     uint64_t possible_duplicates_count;
     uint64_t last_delivered_wall_ms;
     int last_error;

@@ -156,9 +156,14 @@ static void forward_remember(struct inflight *entry, bool was_attempted, bool is
     inflight_give(&destination->forward->pool, entry);
 }
 
-static void forward_note_delivery(struct forward_destination *destination)
+static void forward_note_delivery(const struct inflight *entry)
 {
+    struct forward_destination *destination = entry->destination;
     struct forward *forward = destination->forward;
+    if (forward->now_wall_ms >= entry->first_attempt_wall_ms) {
+        histogram_add(&destination->delivery_ms,
+                      forward->now_wall_ms - entry->first_attempt_wall_ms, forward->now_ms);
+    }
     destination->last_progress_ms = forward->now_ms;
     destination->last_delivered_wall_ms = forward->now_wall_ms;
     destination->producer->is_down = false;
@@ -202,6 +207,7 @@ static void forward_report_again(struct inflight *entry, const struct sink_repor
     forward_remember(entry, verdict != VERDICT_RETURNED, entry->is_alone);
     if (verdict != VERDICT_RETURNED) {
         destination->retries_count++;
+        destination->holds_count += verdict == VERDICT_HOLD;
         forward_note_error(destination, report->error, "");
     }
     if (verdict == VERDICT_FATAL) {
@@ -227,7 +233,7 @@ static void forward_report(const struct sink_report *report)
         verdict = VERDICT_DELIVERED;
     }
     if (verdict == VERDICT_DELIVERED) {
-        forward_note_delivery(destination);
+        forward_note_delivery(entry);
         forward_stage(destination->forward, entry, SETTLE_DELIVERED, report);
     } else if (verdict == VERDICT_DEAD) {
         forward_report_dead(entry, report);

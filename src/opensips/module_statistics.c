@@ -18,7 +18,10 @@ static const char *const names[STATISTIC_COUNT] = {
     [STATISTIC_INFLIGHT_BYTES] = "inflight_bytes",
     [STATISTIC_OLDEST_AGE_S] = "oldest_age_s",
     [STATISTIC_DELIVERED_AGE_S] = "delivered_age_s",
+    [STATISTIC_DELIVERY_MS_P50] = "delivery_ms_p50",
+    [STATISTIC_DELIVERY_MS_P99] = "delivery_ms_p99",
     [STATISTIC_RETRIES] = "retries",
+    [STATISTIC_HOLDS] = "holds",
     [STATISTIC_POSSIBLE_DUPLICATES] = "possible_duplicates",
     [STATISTIC_PRODUCERS_LOST] = "producers_lost",
     [STATISTIC_PAUSED] = "paused",
@@ -29,6 +32,7 @@ static const char *const names[STATISTIC_COUNT] = {
     [STATISTIC_LIMIT_BYTES] = "limit_bytes",
     [STATISTIC_FILL_PERCENT] = "fill_percent",
     [STATISTIC_DISK_FULL] = "disk_full",
+    [STATISTIC_READER_LAG] = "reader_lag",
     [STATISTIC_COMMITS] = "commits",
     [STATISTIC_COMMITS_FAILED] = "commits_failed",
     [STATISTIC_COMMIT_US_P50] = "commit_us_p50",
@@ -183,7 +187,10 @@ static void statistics_look_destination(struct statistics_row *row, struct pipel
     if (forward_status(pipeline_forward(pipeline), id, &status) == 0) {
         atomic_store(&row->values[STATISTIC_INFLIGHT_RECORDS], status.inflight_records);
         atomic_store(&row->values[STATISTIC_INFLIGHT_BYTES], status.inflight_bytes);
+        atomic_store(&row->values[STATISTIC_DELIVERY_MS_P50], status.delivery_ms_p50);
+        atomic_store(&row->values[STATISTIC_DELIVERY_MS_P99], status.delivery_ms_p99);
         atomic_store(&row->values[STATISTIC_RETRIES], status.retries_count);
+        atomic_store(&row->values[STATISTIC_HOLDS], status.holds_count);
         atomic_store(&row->values[STATISTIC_POSSIBLE_DUPLICATES], status.possible_duplicates_count);
         atomic_store(&row->values[STATISTIC_PRODUCERS_LOST], status.producers_lost_count);
         atomic_store(&row->values[STATISTIC_PAUSED], status.is_paused);
@@ -192,13 +199,14 @@ static void statistics_look_destination(struct statistics_row *row, struct pipel
     }
 }
 
-/* Adds a destination's values to the whole's. */
+/* Adds a destination's values to the whole's: times are the longest, the rest is summed up. */
 static void statistics_add(uint64_t *sums, const struct statistics_row *row)
 {
     for (size_t i = 0; i < STATISTIC_OF_DESTINATION_COUNT; i++) {
         uint64_t value = atomic_load(&row->values[i]);
-        bool is_age = i == STATISTIC_OLDEST_AGE_S || i == STATISTIC_DELIVERED_AGE_S;
-        if (!is_age) {
+        bool is_sum = i != STATISTIC_OLDEST_AGE_S && i != STATISTIC_DELIVERED_AGE_S &&
+                      i != STATISTIC_DELIVERY_MS_P50 && i != STATISTIC_DELIVERY_MS_P99;
+        if (is_sum) {
             sums[i] += value;
         } else if (value > sums[i]) {
             sums[i] = value;
@@ -209,6 +217,7 @@ static void statistics_add(uint64_t *sums, const struct statistics_row *row)
 static void statistics_look_all(struct statistics_row *row, struct pipeline *pipeline)
 {
     struct spool_space space;
+    struct spool_readers readers;
     struct committer_statistics commits;
     struct spool *spool = pipeline_spool(pipeline);
     statistics_look_counters(row, spool, DESTINATION_ALL);
@@ -221,6 +230,9 @@ static void statistics_look_all(struct statistics_row *row, struct pipeline *pip
         atomic_store(&row->values[STATISTIC_FILL_PERCENT],
                      space.used_bytes * 100 / space.limit_bytes);
         atomic_store(&row->values[STATISTIC_DISK_FULL], space.is_disk_full);
+    }
+    if (spool_readers(spool, &readers) == 0) {
+        atomic_store(&row->values[STATISTIC_READER_LAG], readers.behind_count);
     }
     committer_statistics(pipeline_committer(pipeline), &commits);
     atomic_store(&row->values[STATISTIC_COMMITS], commits.commits_count);

@@ -23,7 +23,10 @@ enum statistic {
     STATISTIC_INFLIGHT_BYTES,
     STATISTIC_OLDEST_AGE_S,    /* of what waits; 0: nothing waits */
     STATISTIC_DELIVERED_AGE_S, /* since the last delivery; 0: there was none yet */
+    STATISTIC_DELIVERY_MS_P50, /* from the first attempt to the delivery report */
+    STATISTIC_DELIVERY_MS_P99,
     STATISTIC_RETRIES,
+    STATISTIC_HOLDS, /* of the retries: an operator is needed */
     STATISTIC_POSSIBLE_DUPLICATES,
     STATISTIC_PRODUCERS_LOST,
     STATISTIC_PAUSED, /* 1 or 0; the whole: how many are */
@@ -37,6 +40,7 @@ enum statistic {
     STATISTIC_LIMIT_BYTES,
     STATISTIC_FILL_PERCENT,
     STATISTIC_DISK_FULL,
+    STATISTIC_READER_LAG, /* commits that the oldest reader of the spool is behind */
     STATISTIC_COMMITS,
     STATISTIC_COMMITS_FAILED,
     STATISTIC_COMMIT_US_P50,
