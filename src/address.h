@@ -65,6 +65,8 @@ struct address {
     struct address_property *properties; /* in the order of the text */
     size_t properties_count;
     bool key_is_callid;               /* key=callid */
+    bool has_ttl;                     /* the text says s.ttl.ms */
+    bool has_on_full;                 /* and s.on.full */
     uint64_t ttl_ms;                  /* s.ttl.ms: 0 = none */
     uint64_t max_bytes;               /* s.max.bytes: 0 = none */
     uint64_t max_records;             /* s.max.records: 0 = none */

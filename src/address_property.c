@@ -169,6 +169,7 @@ static int read_spool_value(struct address_reader *reader, const struct place *p
     int result = 0;
     switch (which) {
     case SPOOL_PROPERTY_TTL_MS:
+        address->has_ttl = true;
         return read_number(reader, place, name, ADDRESS_TTL_MS_MAX, &address->ttl_ms);
     case SPOOL_PROPERTY_MAX_BYTES:
         return read_number(reader, place, name, SPOOL_BYTES_MAX, &address->max_bytes);
@@ -177,6 +178,7 @@ static int read_spool_value(struct address_reader *reader, const struct place *p
         return read_number(reader, place, name, SPOOL_BYTES_MAX, &address->max_records);
     case SPOOL_PROPERTY_ON_FULL:
         result = read_choice(reader, place, name, on_full, &is_second);
+        address->has_on_full = true;
         address->on_full = is_second ? ADDRESS_ON_FULL_DROP_OLDEST : ADDRESS_ON_FULL_REJECT;
         return result;
     case SPOOL_PROPERTY_ON_EXPIRE:

@@ -46,7 +46,7 @@ static void *report_group;
 static struct {
     bool is_high;
     bool is_full;
-    uint64_t refused_count;
+    uint64_t refused_counts[OUTCOME_COUNT];
     uint64_t refused_at_ms;
     bool is_stalled[DESTINATIONS_MAX];
     uint64_t dead_count; /* not told yet */
@@ -228,21 +228,24 @@ static void alarms_look_marks(void)
     }
 }
 
-static void alarms_look_full(uint64_t now_ms)
+/* The last reason of which there are more refusals than the last time; OUTCOME_ACCEPTED: none. */
+static enum outcome alarms_refusal(void)
 {
-    uint64_t refused_count = 0;
     enum outcome reason = OUTCOME_ACCEPTED;
-    uint64_t most = 0;
     for (enum outcome i = OUTCOME_FULL_BYTES; i <= OUTCOME_FULL_DISK; i++) {
         uint64_t count = atomic_load(&shared_state->outcomes[i]);
-        refused_count += count;
-        if (count > most) {
-            most = count;
+        if (count != state.refused_counts[i]) {
+            state.refused_counts[i] = count;
             reason = i;
         }
     }
-    if (refused_count != state.refused_count) {
-        state.refused_count = refused_count;
+    return reason;
+}
+
+static void alarms_look_full(uint64_t now_ms)
+{
+    enum outcome reason = alarms_refusal();
+    if (reason != OUTCOME_ACCEPTED) {
         state.refused_at_ms = now_ms;
         if (!state.is_full) {
             state.is_full = true;
@@ -251,8 +254,7 @@ static void alarms_look_full(uint64_t now_ms)
         }
     } else if (state.is_full && now_ms - state.refused_at_ms >= FULL_ENDS_MS) {
         state.is_full = false;
-        LM_NOTICE("publishes are not refused any more: %llu were\n",
-                  (unsigned long long)refused_count);
+        LM_NOTICE("publishes have not been refused for a while\n");
     }
 }
 

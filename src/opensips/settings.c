@@ -176,10 +176,10 @@ int settings_parse_address(const char *text, size_t size_bytes, struct address *
     if (r != 0) {
         return r;
     }
-    if (address->ttl_ms == 0) {
+    if (!address->has_ttl) {
         address->ttl_ms = settings.default_ttl_ms;
     }
-    if (address->on_full == ADDRESS_ON_FULL_REJECT) {
+    if (!address->has_on_full) {
         address->on_full = settings.on_full;
     }
     *ret_address = address;

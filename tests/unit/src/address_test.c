@@ -111,6 +111,7 @@ static void address_parse_sets_each_field(void **state)
     assert_int_equal(address->max_bytes, 6);
     assert_int_equal(address->max_records, 7);
     assert_int_equal(address->on_full, ADDRESS_ON_FULL_DROP_OLDEST);
+    assert_true(address->has_on_full && address->has_ttl);
     assert_int_equal(address->on_expire, ADDRESS_ON_EXPIRE_DROP);
     assert_int_equal(address->properties_count, 3);
     const struct address_property *properties = address->properties;
@@ -134,6 +135,7 @@ static void address_parse_has_defaults_for_what_is_not_said(void **state)
     assert_int_equal(address->max_bytes, 0);
     assert_int_equal(address->max_records, 0);
     assert_int_equal(address->on_full, ADDRESS_ON_FULL_REJECT);
+    assert_false(address->has_on_full || address->has_ttl);
     assert_int_equal(address->on_expire, ADDRESS_ON_EXPIRE_DEAD);
     address_free(&address);
 }
