@@ -18,6 +18,7 @@ struct command {
     /* Reads the rest of the command line (argv[0] is "spool-inspect NAME", for usage messages),
      * opens what it needs, and does it. */
     enum inspect_exit (*run)(struct inspect *inspect, int argc, char **argv);
+    bool only_looks; /* changes nothing, so it may wait while others need the processor */
 };
 
 /* All commands in the order of the list; the last one has no name. */

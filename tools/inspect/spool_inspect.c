@@ -10,6 +10,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+#define PROGRAM_NICE 10
 
 static const char program_help[] = "Look at a spool and mend it, also while its pipeline runs.\v"
                                    "Commands (--help behind one explains it):\n";
@@ -122,6 +125,10 @@ static enum inspect_exit program_run(struct program *program)
                    command->group != NULL ? command->group : "", command->group != NULL ? " " : "",
                    command->name);
     program->argv[0] = name;
+    if (command->only_looks) {
+        /* The pipeline comes first. Not so for what writes: others wait for its transactions. */
+        (void)!nice(PROGRAM_NICE);
+    }
     return command->run(&program->inspect, program->argc, program->argv);
 }
 

@@ -43,6 +43,9 @@ static void owner_run(struct spool_fixture *fixture, int from_parent, int to_par
         }
         if (told == 'a') {
             spool_fixture_append(fixture, 1, 100);
+        } else if (told == 'r') { /* read, and stay */
+            static struct cursor cursor;
+            assert_int_equal(cursor_begin_queue(&cursor, fixture->spool, 1, 0), 0);
         } else if (told == 'n') {
             assert_int_equal(spool_destination_open(fixture->spool, "third", "third", &destination,
                                                     &fixture->message),
@@ -354,6 +357,29 @@ static void a_visitor_follows_the_owner_to_a_larger_map(void **state)
     owner_stop(&owner);
 }
 
+static void a_visitor_sees_who_reads_and_how_far_behind(void **state)
+{
+    struct spool_fixture *fixture = *state;
+    struct owner owner;
+    struct spool_readers readers;
+    owner_start(&owner, fixture);
+    owner_tell(&owner, 'a');
+    visit(fixture);
+    assert_int_equal(spool_readers(fixture->spool, &readers), 0);
+    assert_int_equal(readers.count, 0);
+    assert_int_equal(readers.oldest_pid, 0);
+    owner_tell(&owner, 'r');
+    assert_int_equal(spool_readers(fixture->spool, &readers), 0);
+    assert_int_equal(readers.count, 1);
+    assert_int_equal(readers.oldest_pid, owner.pid);
+    assert_int_equal(readers.behind_count, 0);
+    owner_tell(&owner, 'a');
+    owner_tell(&owner, 'a');
+    assert_int_equal(spool_readers(fixture->spool, &readers), 0);
+    assert_int_equal(readers.behind_count, 2);
+    owner_stop(&owner);
+}
+
 static void a_visitor_is_told_when_the_file_is_another_one(void **state)
 {
     struct spool_fixture *fixture = *state;
@@ -379,6 +405,7 @@ int main(void)
         TEST(a_visitor_sees_who_owns_it_and_what_comes),
         TEST(a_visitor_writes_beside_the_owner),
         TEST(a_visitor_follows_the_owner_to_a_larger_map),
+        TEST(a_visitor_sees_who_reads_and_how_far_behind),
         TEST(a_visitor_is_told_when_the_file_is_another_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
