@@ -17,8 +17,8 @@
 #include <sys/random.h>
 #include <time.h>
 
-/* The committer thread's rounds beside its commits. */
-#define PIPELINE_ROUND_MS 500
+#define PIPELINE_SWEEP_MS 1000
+#define PIPELINE_LIVE_MS 500
 #define PIPELINE_STOP_POLL_MS 5
 #define PIPELINE_TIMER_SLACK_NS 1000UL
 /* After the flush time: for the reports of what was taken back from the sinks. */
@@ -72,10 +72,19 @@ static void pipeline_sleep(struct pipeline *pipeline, uint64_t timeout_ms)
 static void *pipeline_run_forwarder(void *context)
 {
     struct pipeline *pipeline = context;
+    struct clock *clock = pipeline->config.clock;
+    uint64_t live_at_ms = 0;
     while (!atomic_load(&pipeline->stops_forwarder)) {
         uint64_t timeout_ms = forward_step(pipeline->forward);
+        uint64_t now_ms = clock->monotonic_ms(clock);
+        if (now_ms >= live_at_ms) {
+            /* Here, since the forwarder's lock is free: publishers wait for the committer. */
+            live_feed_step(pipeline->live, false);
+            live_at_ms = now_ms + PIPELINE_LIVE_MS;
+        }
         if (timeout_ms > 0) {
-            pipeline_sleep(pipeline, timeout_ms);
+            uint64_t left_ms = live_at_ms - now_ms;
+            pipeline_sleep(pipeline, timeout_ms < left_ms ? timeout_ms : left_ms);
         }
     }
     return NULL;
@@ -99,26 +108,24 @@ static void *pipeline_run_committer(void *context)
 {
     struct pipeline *pipeline = context;
     struct clock *clock = pipeline->config.clock;
-    uint64_t round_at_ms = 0;
+    uint64_t sweep_at_ms = 0;
     /* Its short sleeps are measured in microseconds; by default they take 50 more. */
     (void)prctl(PR_SET_TIMERSLACK, PIPELINE_TIMER_SLACK_NS);
     while (!atomic_load(&pipeline->stops_committer)) {
         bool was_busy = committer_step(pipeline->committer, false) > 0;
         uint64_t now_ms = clock->monotonic_ms(clock);
-        if (now_ms >= round_at_ms) {
+        if (now_ms >= sweep_at_ms) {
             ring_sweep(pipeline->config.ring);
             pipeline_tell_trouble(pipeline);
-            live_feed_step(pipeline->live, false);
-            round_at_ms = now_ms + PIPELINE_ROUND_MS;
+            sweep_at_ms = now_ms + PIPELINE_SWEEP_MS;
         }
         if (!was_busy) {
-            committer_wait(pipeline->committer, round_at_ms - now_ms);
+            committer_wait(pipeline->committer, sweep_at_ms - now_ms);
         }
     }
     /* The last settlements: what is not committed now is delivered again after the next start. */
     while (committer_step(pipeline->committer, true) > 0) {
     }
-    live_feed_step(pipeline->live, true);
     return NULL;
 }
 
@@ -284,6 +291,7 @@ void pipeline_stop(struct pipeline *pipeline, uint64_t flush_ms)
     atomic_store(&pipeline->stops_committer, true);
     ring_bell(pipeline->config.ring);
     pthread_join(pipeline->committer_thread, NULL);
+    live_feed_step(pipeline->live, true);
     pipeline->is_running = false;
 }
 
