@@ -217,6 +217,7 @@ class OutageTest(LiveCase):
         program.kill9()
         embedded.command("unhang all")
         self.start_forward(embedded, identity="other")
+        # What the killed one wrote a moment ago is not taken for the next one's word.
         status = self.wait_status(lambda it: it["owner"]["live"], "the next owner is there")
         states = {each["destination"]: each["state"] for each in status["destinations"]}
         self.assertEqual(states, {"[k1]t": "not configured", "[other]t": "flowing"})

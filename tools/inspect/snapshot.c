@@ -61,6 +61,13 @@ static uint32_t snapshot_count_set_aside(const char *dir)
     return count;
 }
 
+/* Whether it is the owner that wrote the file: one that was killed may have, a moment ago. */
+static bool snapshot_is_owners(const struct snapshot *snapshot)
+{
+    const char *pid = strrchr(snapshot->owner, ' ');
+    return pid != NULL && strtoull(pid, NULL, 10) == snapshot->live.pid;
+}
+
 static void snapshot_look_around(struct spool *spool, struct snapshot *snapshot)
 {
     struct statvfs status;
@@ -71,6 +78,7 @@ static void snapshot_look_around(struct spool *spool, struct snapshot *snapshot)
     snapshot->has_live = live_read(spool_dir(spool), &snapshot->live) == 0;
     uint64_t written_ms = snapshot->live.written_wall_ms;
     snapshot->is_live = snapshot->has_live && snapshot->is_owned && !snapshot->live.is_stopped &&
+                        snapshot_is_owners(snapshot) &&
                         written_ms + LIVE_STALE_MS >= snapshot->taken_wall_ms;
     if (statvfs(spool_dir(spool), &status) == 0) {
         snapshot->disk_free_bytes = (uint64_t)status.f_bavail * status.f_frsize;
