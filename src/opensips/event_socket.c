@@ -43,11 +43,14 @@ static evi_reply_sock *socket_new(struct table_destination *destination)
     return socket;
 }
 
-/* Whether this process answers an operator, who should hear what is wrong with an address. */
+/* Whether this process answers an operator, who should hear what is wrong with an address. The
+ * Kafka process, which raises events too, would wait for itself. */
 static bool event_socket_may_wait(void)
 {
-    return atomic_load(&shared_state->serving) == SERVING_OPEN && pt != NULL &&
-           pt[process_no].type == TYPE_MODULE;
+    uint32_t serving = atomic_load(&shared_state->serving);
+    return (serving == SERVING_STARTING || serving == SERVING_OPEN) && pt != NULL &&
+           pt[process_no].type == TYPE_MODULE &&
+           process_no != atomic_load(&shared_state->process_no);
 }
 
 /* Reads an address. In any process, at any time. While the module starts, and in a SIP worker, the

@@ -37,6 +37,7 @@ COUNTERS = """
 modparam("statistics", "variable", "reports")
 modparam("statistics", "variable", "failures")
 """
+BACKLOG = 50_000 if case.IS_LONG else 5000
 # Longer than OpenSIPS takes on an idle machine, shorter than any client of Kafka waits.
 START_LIMIT_S = 15
 
@@ -195,7 +196,7 @@ class Disk(StartStop):
         one = self.opensips()
         self.publish(one)
         self.fill()
-        figures = self.load(one, 60000, body=2000)
+        figures = self.load(one, 20000, body=2000)
         accepted = 20 + figures["answered"]
         self.assertGreater(figures["refused"], 0)
         self.assertEqual(figures["timed_out"], 0)
@@ -208,7 +209,7 @@ class Disk(StartStop):
 
 
 class Stop(StartStop):
-    def backlog(self, one, count=20000):
+    def backlog(self, one, count=BACKLOG):
         figures = self.load(one, count, outstanding=64)
         self.assertEqual(figures["answered"], count)
         return count
