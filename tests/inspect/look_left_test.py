@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """spool-inspect's looking commands on a spool that a killed program left, and where there is none."""
 
+import fcntl
 import os
+import pty
 import shutil
+import struct
 import subprocess
 import sys
+import termios
 import unittest
 from pathlib import Path
 
@@ -207,6 +211,58 @@ class LeftTest(inspector.InspectCase):
                 self.assertIn(line.split("{")[0].split(" ")[0], names)
         for name in names:
             self.assertIn(f"`{name}`", documented)
+
+
+class TerminalTest(inspector.InspectCase):
+    """On a terminal of 80 columns: what a pipe does not see."""
+
+    def setUp(self):
+        super().setUp()
+        inspector.make_kept_spool(self.spool)
+
+    def in_terminal(self, *arguments, **environment):
+        terminal, side = pty.openpty()
+        fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        environment = {"LC_ALL": "C.UTF-8", "TERM": "xterm", **environment}
+        program = subprocess.Popen(
+            [process.program("spool-inspect"), "--spool", str(self.spool), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=side,
+            stderr=side,
+            env={**os.environ, "NO_COLOR": "", **environment},
+        )
+        os.close(side)
+        output = b""
+        while True:
+            try:
+                output += os.read(terminal, 4096)
+            except OSError:  # a terminal tells the program's end as an error
+                break
+        os.close(terminal)
+        return program.wait(), output.decode().replace("\r\n", "\n")
+
+    def test_colour_is_for_terminals_that_want_it(self):
+        code, output = self.in_terminal("status")
+        self.assertEqual(code, 1)
+        self.assertTrue(output.startswith("\x1b[1;31mneeds attention\x1b[0m\n"), output)
+        self.assertNotIn("\x1b", self.in_terminal("status", NO_COLOR="1")[1])
+        self.assertNotIn("\x1b", self.in_terminal("status", TERM="dumb")[1])
+        self.assertNotIn("\x1b", self.inspect("status").output)
+
+    def test_lists_fit_its_width_and_nothing_controls_it(self):
+        code, output = self.in_terminal("ls")
+        self.assertEqual(code, 0)
+        lines = output.splitlines()
+        self.assertEqual(len(lines), 7, output)
+        self.assertLessEqual(max(map(len, lines)), 80, output)
+        for arguments in [["ls"], ["show", "9", "11"], ["dead", "show", "1"]]:
+            self.assertNotIn("\x1b", self.in_terminal(*arguments)[1])
+
+    def test_raw_is_not_for_terminals(self):
+        code, output = self.in_terminal("show", "11", "--as", "raw")
+        self.assertEqual(code, 2)
+        self.assertNotIn("\x1b", output)
+        self.assertEqual(self.inspect("show", "11", "--as", "raw").bytes[:5], b"\x1b[31m")
 
 
 class NoSpoolTest(inspector.InspectCase):
