@@ -42,6 +42,8 @@ modparam("statistics", "variable", "failures")
 
 
 class Outage(case.Case):
+    count = COUNT
+
     def load(self, one, count, **options):
         options.setdefault("outstanding", 16)
         return load.run(
@@ -60,7 +62,8 @@ class Outage(case.Case):
             shm_mb=SHM_MB,
         )
         # Work of the same size with a broker: what is normal.
-        normal_count = COUNT // 10
+        count = self.count
+        normal_count = count // 10
         normal = self.load(one, normal_count)
         self.assertEqual(normal["answered"], normal_count, normal)
         self.wait(lambda: one.statistic("reports") == normal_count, "all is normal", DRAIN_S)
@@ -74,8 +77,8 @@ class Outage(case.Case):
             else:
                 self.embedded.command("down all")
             for _ in range(5):
-                figures = self.load(one, COUNT // 10, first=normal_count + len(samples) * COUNT)
-                self.assertEqual(figures["answered"], COUNT // 10, (state, figures))
+                figures = self.load(one, count // 10, first=normal_count + len(samples) * count)
+                self.assertEqual(figures["answered"], count // 10, (state, figures))
                 grown_bytes = one.statistic("shmem:used_size") - used_bytes
                 samples.append((state, figures["p99_us"], figures["max_us"], grown_bytes))
         print(f"\nnormal p99: {normal['p99_us']} us; in the outage: {samples}", file=sys.stderr)
@@ -88,7 +91,7 @@ class Outage(case.Case):
             self.assertLessEqual(p99_us, SLOWER * normal["p99_us"], (normal, samples))
 
         self.embedded.command("unhang all")
-        total = normal_count + COUNT
+        total = normal_count + count
         self.wait(lambda: one.statistic("reports") >= total, "every report route ran", DRAIN_S)
         self.assertEqual(one.statistic("failures"), 0)
         found = {each.key for each in self.wait_records(total, "t", DRAIN_S)}
