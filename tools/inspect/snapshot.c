@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
+#define SNAPSHOT_DISK_FULL_BYTES (1ULL << 20)
+
 /* --- Looking ---------------------------------------------------------------------------------- */
 
 /* When the first waiting record was published; 0 when there is none, or it cannot be decoded. */
@@ -104,10 +106,10 @@ int snapshot_take(struct spool *spool, struct snapshot *snapshot)
     for (uint32_t i = 1; r == 0 && i <= snapshot->destinations_count; i++) {
         r = snapshot_look_at(spool, snapshot, i);
     }
-    if (snapshot->is_live) {
-        snapshot->space.limit_bytes = snapshot->live.max_bytes;
-        snapshot->space.is_disk_full = snapshot->live.is_disk_full;
-    }
+    /* Whether the disk gives no more is known to who asked it last. */
+    snapshot->space.is_disk_full = snapshot->is_live
+                                       ? snapshot->live.is_disk_full
+                                       : snapshot->disk_free_bytes < SNAPSHOT_DISK_FULL_BYTES;
     return r;
 }
 
