@@ -203,11 +203,17 @@ static int salvage_reach(struct salvage *salvage, struct salvage_tree *tree)
     int r;
     page_walk_init(&walk, &salvage->view.file, &tree->newest, salvage->view.meta.last_page,
                    sizeof(uint64_t), &salvage->reached, MAP_WINDOW_BYTES);
+    uint64_t *highest =
+        tree->kind == SALVAGE_REPORTS ? &salvage->highest_report : &salvage->highest_sequence;
     while ((r = page_walk_next(&walk, &entry)) == 0 || r == PAGE_WALK_E_DAMAGED) {
         if (r == PAGE_WALK_E_DAMAGED) {
             r = salvage_note_damage(salvage, tree, &walk.damage);
-        } else if (entry.value_page != 0) {
-            salvage_note_value(salvage, &entry);
+        } else {
+            uint64_t number = page_entry_number(&entry);
+            *highest = number > *highest ? number : *highest;
+            if (entry.value_page != 0) {
+                salvage_note_value(salvage, &entry);
+            }
         }
         if (r < 0) {
             break;
@@ -332,30 +338,81 @@ static int salvage_init_uses(struct salvage *salvage)
     return r == 0 ? page_use_init(&salvage->free, salvage->last_page) : r;
 }
 
+/* How far a state is: it has given so many sequences and numbers of reports. 0: not known. */
+static int salvage_state_age(struct salvage *salvage, int meta, uint64_t *ret_age)
+{
+    salvage->next_sequence = salvage->next_report = UINT64_MAX;
+    int r = page_view_begin(&salvage->view, meta);
+    if (r == 0) {
+        r = salvage_read_rows(salvage, "meta", 0, salvage_see_meta);
+    }
+    bool is_known = salvage->next_sequence != UINT64_MAX && salvage->next_report != UINT64_MAX;
+    *ret_age = is_known ? salvage->next_sequence + salvage->next_report : 0;
+    salvage->next_sequence = salvage->next_report = UINT64_MAX;
+    return r < 0 ? r : 0;
+}
+
+/* The meta pages of two transactions that follow each other are what LMDB leaves. Of others the one
+ * that is further counts, whatever it says; and there may have been a third. */
+static int salvage_choose(struct salvage *salvage, bool *ret_is_newer_lost)
+{
+    const struct page_file_meta *metas = salvage->view.file.metas;
+    bool has[2] = {metas[0].what == NULL, metas[1].what == NULL};
+    int latest = has[1] && (!has[0] || metas[1].meta.txn > metas[0].meta.txn) ? 1 : 0;
+    salvage->newest = has[0] || has[1] ? latest : -1;
+    *ret_is_newer_lost = true;
+    if (!has[0] || !has[1]) {
+        return 0;
+    }
+    *ret_is_newer_lost = metas[latest].meta.txn - metas[1 - latest].meta.txn != 1;
+    uint64_t ages[2] = {0};
+    int r = 0;
+    for (int i = 0; *ret_is_newer_lost && r == 0 && i < 2; i++) {
+        r = salvage_state_age(salvage, i, &ages[i]);
+    }
+    if (ages[1 - latest] > ages[latest]) {
+        salvage->newest = 1 - latest;
+    }
+    return r;
+}
+
+/* From where on sequences and reports are those of a state that is lost. */
+static void salvage_set_newer(struct salvage *salvage)
+{
+    salvage->has_lost = true;
+    salvage->newer_sequence = salvage->next_sequence != UINT64_MAX ? salvage->next_sequence
+                                                                   : salvage->highest_sequence + 1;
+    salvage->newer_report =
+        salvage->next_report != UINT64_MAX ? salvage->next_report : salvage->highest_report + 1;
+}
+
 int salvage_map(struct salvage *salvage)
 {
     const struct page_file_meta *metas = salvage->view.file.metas;
     bool has[2] = {metas[0].what == NULL, metas[1].what == NULL};
+    bool is_newer_lost;
     salvage->result.damaged_pages = (uint64_t)!has[0] + (uint64_t)!has[1];
-    if (has[0] || has[1]) {
-        salvage->newest = has[1] && (!has[0] || metas[1].meta.txn > metas[0].meta.txn) ? 1 : 0;
-    }
     salvage->newer_sequence = salvage->newer_report = UINT64_MAX;
-    salvage->next_sequence = salvage->next_report = UINT64_MAX;
     int r = salvage_init_uses(salvage);
+    if (r == 0) {
+        r = salvage_choose(salvage, &is_newer_lost);
+    }
+    salvage->next_sequence = salvage->next_report = UINT64_MAX;
     if (r == 0 && salvage->newest >= 0) {
         r = salvage_read_state(salvage, salvage->newest, true);
     }
-    if (has[0] != has[1]) {
-        salvage->newer_sequence = salvage->next_sequence;
-        salvage->newer_report = salvage->next_report;
-        salvage->has_lost = true;
-    }
+    uint64_t next_sequence = salvage->next_sequence;
+    uint64_t next_report = salvage->next_report;
     if (r == 0 && has[0] && has[1]) {
         r = salvage_read_state(salvage, 1 - salvage->newest, false);
     }
+    salvage->next_sequence = next_sequence;
+    salvage->next_report = next_report;
     if (r == 0 && salvage->newest >= 0) {
         r = salvage_reach_all(salvage);
+    }
+    if (r == 0 && is_newer_lost && salvage->newest >= 0) {
+        salvage_set_newer(salvage);
     }
     if (r == 0 && !salvage->is_list_whole) {
         salvage->has_lost = true;

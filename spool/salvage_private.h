@@ -80,6 +80,8 @@ struct salvage {
     uint64_t newer_report;
     uint64_t next_sequence; /* of the latest state that is known; UINT64_MAX: not known */
     uint64_t next_report;
+    uint64_t highest_sequence; /* that was met in it */
+    uint64_t highest_report;
     bool is_list_whole;          /* one of the states shows all databases */
     bool has_lost;               /* some tree has */
     struct salvage_leaf *leaves; /* by their first key */
