@@ -147,7 +147,8 @@ static inline uint64_t page_overflow_pages(uint64_t value_bytes, uint32_t page_b
 SPOOL_MUST_CHECK int page_text_compare(struct span a, struct span b);
 
 /* The order of two keys; integer keys have key_bytes, 0: text. */
-static inline int page_key_compare(struct span a, struct span b, uint32_t key_bytes)
+SPOOL_MUST_CHECK static inline int page_key_compare(struct span a, struct span b,
+                                                    uint32_t key_bytes)
 {
     if (key_bytes == sizeof(uint64_t)) {
         uint64_t a_number = page_u64(a.data);

@@ -208,7 +208,9 @@ static int verify_look(struct verify *verify, bool is_first, bool is_owned, bool
     uint64_t deadline_ns = is_owned ? verify_now_ns() + SLICE_NS : UINT64_MAX;
     int r = page_view_begin(&verify->view, -1);
     if (r != 0) {
-        return r < 0 ? r : VERIFY_E_REFUSED;
+        /* PAGE_VIEW_E_BUSY: it is tried again. A meta page that became damaged meanwhile is told by
+         * the next one who opens the file. */
+        return r == PAGE_VIEW_E_BUSY || r == PAGE_VIEW_E_DAMAGED ? VERIFY_E_REFUSED : r;
     }
     verify->result.txn = verify->view.meta.txn;
     verify->keeps_back = !is_second && (is_owned || !verify->view.is_pinned);

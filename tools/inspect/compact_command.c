@@ -98,8 +98,16 @@ enum inspect_exit compact_run(struct inspect *inspect, int argc, char **argv)
     progress_end(&progress);
     if (r != 0) {
         inspect_say("%s", message.text);
-        return r == COMPACT_E_REFUSED ? INSPECT_EXIT_SPOOL : INSPECT_EXIT_ATTENTION;
     }
-    compact_command_print(inspect, &sizes);
-    return inspect_finish_output(INSPECT_EXIT_DONE);
+    switch (r) {
+    case 0:
+        compact_command_print(inspect, &sizes);
+        return inspect_finish_output(INSPECT_EXIT_DONE);
+    case COMPACT_E_OWNED:
+    case COMPACT_E_DAMAGED:
+    case COMPACT_E_FULL:
+        return INSPECT_EXIT_ATTENTION;
+    default:
+        return INSPECT_EXIT_SPOOL;
+    }
 }

@@ -178,7 +178,7 @@ static enum inspect_exit salvage_command_salvage(struct salvage_command *command
     if (r != 0) {
         inspect_say("%s", message.text);
     }
-    if (r != 0 && r != SALVAGE_E_PARTIAL) {
+    if (r == SALVAGE_E_REFUSED || r < 0) {
         return INSPECT_EXIT_SPOOL;
     }
     if (command->inspect->prints_json) {
