@@ -46,9 +46,9 @@ static void page_file_read_meta(const struct page_file *file, uint64_t at,
         meta->what = "the file ends before it";
     } else {
         int r = page_meta_decode(bytes, &meta->meta);
-        meta->what = r == 0                ? NULL
-                     : r == PAGE_E_FOREIGN ? "it is no meta page of LMDB 0.9"
-                                           : "its numbers cannot be right";
+        meta->what = r == PAGE_E_FOREIGN   ? "it is no meta page of LMDB 0.9"
+                     : r == PAGE_E_DAMAGED ? "its numbers cannot be right"
+                                           : NULL;
     }
 }
 

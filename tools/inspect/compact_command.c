@@ -107,6 +107,7 @@ enum inspect_exit compact_run(struct inspect *inspect, int argc, char **argv)
     case COMPACT_E_DAMAGED:
     case COMPACT_E_FULL:
         return INSPECT_EXIT_ATTENTION;
+    case COMPACT_E_REFUSED:
     default:
         return INSPECT_EXIT_SPOOL;
     }
