@@ -45,7 +45,7 @@ static int cursor_begin_walk(struct spool *spool, const char *name, uint64_t fro
         return ENOMEM;
     }
     uint64_t last_page = spool->view->meta.last_page;
-    page_walk_init(walk, &spool->view->file, &tree, last_page, sizeof(from), NULL, WINDOW_BYTES);
+    page_walk_init(walk, &spool->view->file, &tree, last_page, sizeof(from), WINDOW_BYTES);
     page_walk_restart(walk, &tree, last_page, from);
     *ret_walk = walk;
     return 0;
@@ -222,7 +222,7 @@ void cursor_tell_position(struct spool *spool, uint32_t destination, uint64_t po
 
 void cursor_look(struct spool *spool, uint32_t destination)
 {
-    struct cursor cursor;
+    struct cursor cursor = {0};
     MDB_val key;
     MDB_val data;
     uint64_t last;

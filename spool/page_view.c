@@ -189,7 +189,7 @@ static int page_view_read_named(struct page_view *view)
     int r;
     view->named_count = 0;
     view->damage = (struct page_damage){0};
-    page_walk_init(&walk, &view->file, &view->meta.main, view->meta.last_page, 0, NULL,
+    page_walk_init(&walk, &view->file, &view->meta.main, view->meta.last_page, 0,
                    MAIN_WINDOW_BYTES);
     while ((r = page_walk_next(&walk, &entry)) == 0 || r == PAGE_WALK_E_DAMAGED) {
         struct page_named *named = &view->named[view->named_count];

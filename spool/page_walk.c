@@ -29,10 +29,10 @@ static void page_walk_reset(struct page_walk *walk, const struct page_tree *tree
 
 void page_walk_init(struct page_walk *walk, const struct page_file *file,
                     const struct page_tree *tree, uint64_t last_page, uint32_t key_bytes,
-                    struct page_use *use, size_t window_bytes)
+                    size_t window_bytes)
 {
     assert(key_bytes == 0 || key_bytes == 4 || key_bytes == 8);
-    *walk = (struct page_walk){.rules = {.key_bytes = key_bytes}, .use = use};
+    *walk = (struct page_walk){.rules = {.key_bytes = key_bytes}};
     page_window_init(&walk->pages, file, window_bytes);
     page_window_init(&walk->values, file, window_bytes);
     page_walk_reset(walk, tree, last_page);

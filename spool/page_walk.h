@@ -72,12 +72,12 @@ struct page_walk {
 #define PAGE_WALK_E_END 1
 #define PAGE_WALK_E_DAMAGED 2 /* damage says where and what; the walk can go on */
 
-/* Begins at the tree's first entry. key_bytes: 4 or 8 for integer keys, 0 for text. use: each page
- * that is met is claimed in it; NULL for none. window_bytes: how far the walk may read ahead. The
- * file is borrowed until page_walk_deinit(). */
+/* Begins at the tree's first entry. key_bytes: 4 or 8 for integer keys, 0 for text. window_bytes:
+ * how far the walk may read ahead. The file is borrowed until page_walk_deinit(). To have each page
+ * claimed that is met, set walk->use before the first entry is asked for. */
 void page_walk_init(struct page_walk *walk, const struct page_file *file,
                     const struct page_tree *tree, uint64_t last_page, uint32_t key_bytes,
-                    struct page_use *use, size_t window_bytes);
+                    size_t window_bytes);
 
 void page_walk_deinit(struct page_walk *walk);
 

@@ -93,7 +93,7 @@ static int salvage_read_rows(struct salvage *salvage, const char *name, uint32_t
     if (page_view_tree(&salvage->view, name, &tree) != 0) {
         return 0;
     }
-    page_walk_init(&walk, &salvage->view.file, &tree, salvage->view.meta.last_page, key_bytes, NULL,
+    page_walk_init(&walk, &salvage->view.file, &tree, salvage->view.meta.last_page, key_bytes,
                    MAP_WINDOW_BYTES);
     while ((r = page_walk_next(&walk, &entry)) == 0 || r == PAGE_WALK_E_DAMAGED) {
         if (r == 0) {
@@ -202,7 +202,8 @@ static int salvage_reach(struct salvage *salvage, struct salvage_tree *tree)
     struct page_entry entry;
     int r;
     page_walk_init(&walk, &salvage->view.file, &tree->newest, salvage->view.meta.last_page,
-                   sizeof(uint64_t), &salvage->reached, MAP_WINDOW_BYTES);
+                   sizeof(uint64_t), MAP_WINDOW_BYTES);
+    walk.use = &salvage->reached;
     uint64_t *highest =
         tree->kind == SALVAGE_REPORTS ? &salvage->highest_report : &salvage->highest_sequence;
     while ((r = page_walk_next(&walk, &entry)) == 0 || r == PAGE_WALK_E_DAMAGED) {
@@ -233,7 +234,7 @@ static int salvage_read_free(struct salvage *salvage)
     int r;
     salvage->is_free_whole = true;
     page_walk_init(&walk, &salvage->view.file, &salvage->view.meta.free_list,
-                   salvage->view.meta.last_page, sizeof(uint64_t), NULL, MAP_WINDOW_BYTES);
+                   salvage->view.meta.last_page, sizeof(uint64_t), MAP_WINDOW_BYTES);
     while ((r = page_walk_next(&walk, &entry)) == 0 || r == PAGE_WALK_E_DAMAGED) {
         if (r == 0) {
             r = page_walk_value(&walk, &entry, &value);

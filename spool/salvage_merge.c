@@ -129,7 +129,7 @@ static int salvage_add_tree(struct salvage_merger *merger, struct salvage_tree *
     source->tree = tree;
     page_walk_init(&source->walk, &salvage->view.file,
                    origin == SALVAGE_NEWEST ? &tree->newest : &tree->other,
-                   salvage->last_pages[origin], sizeof(uint64_t), NULL, window_bytes);
+                   salvage->last_pages[origin], sizeof(uint64_t), window_bytes);
     return salvage_move(merger, source);
 }
 
@@ -162,7 +162,7 @@ static bool salvage_tree_has(const struct salvage_merger *merger, const struct p
 {
     struct page_walk walk;
     struct page_entry entry;
-    page_walk_init(&walk, &merger->salvage->view.file, tree, last_page, sizeof(key), NULL, 1);
+    page_walk_init(&walk, &merger->salvage->view.file, tree, last_page, sizeof(key), 1);
     page_walk_restart(&walk, tree, last_page, key);
     bool has = page_walk_next(&walk, &entry) == 0 && page_entry_number(&entry) == key;
     page_walk_deinit(&walk);

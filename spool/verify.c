@@ -14,7 +14,7 @@
 /* A slice of a spool that has an owner, and how many times as long the rest behind it is: so it
  * costs at most a twentieth of one processor, and holds back no page for long. */
 #define SLICE_NS 10000000ULL
-#define REST_TIMES 19U
+#define REST_TIMES 19ULL
 #define REST_NS_MAX (REST_TIMES * 2 * SLICE_NS)
 
 /* How often an owner is looked for, and progress told, while there is none. */

@@ -37,7 +37,8 @@ int verify_tree(struct verify *verify, const char *name, const struct page_tree 
     struct span value;
     bool is_whole = true;
     page_walk_init(&walk, &verify->view.file, tree, verify->view.meta.last_page, key_bytes,
-                   verify->has_use ? &verify->use : NULL, TREE_WINDOW_BYTES);
+                   TREE_WINDOW_BYTES);
+    walk.use = verify->has_use ? &verify->use : NULL;
     int r;
     while ((r = page_walk_next(&walk, &entry)) == 0 || r == PAGE_WALK_E_DAMAGED) {
         if (r == 0) {
@@ -126,7 +127,7 @@ static uint32_t verify_key_bytes(const struct verify *verify, const struct page_
     if ((tree->flags & PAGE_TREE_INTEGER_KEY) == 0) {
         return 0;
     }
-    page_walk_init(&walk, &verify->view.file, tree, verify->view.meta.last_page, 4, NULL, 1);
+    page_walk_init(&walk, &verify->view.file, tree, verify->view.meta.last_page, 4, 1);
     int r = page_walk_next(&walk, &entry);
     page_walk_deinit(&walk);
     return r == 0 ? 4 : 8;

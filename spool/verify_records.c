@@ -220,8 +220,8 @@ int verify_records_begin(struct verify *verify)
             continue;
         }
         page_walk_init(&database->walk, &verify->view.file, &database->tree,
-                       verify->view.meta.last_page, sizeof(uint64_t),
-                       verify->has_use ? &verify->use : NULL, window_bytes);
+                       verify->view.meta.last_page, sizeof(uint64_t), window_bytes);
+        database->walk.use = verify->has_use ? &verify->use : NULL;
         database->is_walking = true;
         if (verify->at.key > 0) {
             page_walk_restart(&database->walk, &database->tree, verify->view.meta.last_page,

@@ -33,8 +33,7 @@ static int visit_check_tree(const struct page_view *view, const struct page_tree
     struct page_walk walk;
     struct page_entry entry;
     struct span value;
-    page_walk_init(&walk, &view->file, tree, view->meta.last_page, key_bytes, NULL,
-                   CHECK_WINDOW_BYTES);
+    page_walk_init(&walk, &view->file, tree, view->meta.last_page, key_bytes, CHECK_WINDOW_BYTES);
     int r;
     while ((r = page_walk_next(&walk, &entry)) == 0) {
         r = page_walk_value(&walk, &entry, &value);
@@ -54,7 +53,7 @@ static int visit_check_free(const struct page_view *view, uint64_t from_page, ui
     struct span value;
     uint64_t found = 0;
     page_walk_init(&walk, &view->file, &view->meta.free_list, view->meta.last_page,
-                   sizeof(uint64_t), NULL, CHECK_WINDOW_BYTES);
+                   sizeof(uint64_t), CHECK_WINDOW_BYTES);
     int r;
     while ((r = page_walk_next(&walk, &entry)) == 0 &&
            (r = page_walk_value(&walk, &entry, &value)) == 0) {

@@ -6,6 +6,8 @@
 #include "spool/base.h"
 #include "spool/page_walk.h"
 
+#include <stdio.h>
+
 /* A generator with a seed of its own: a mutation can be made again by its number. */
 struct dice {
     uint64_t state;
@@ -77,6 +79,13 @@ void mutation_free(struct mutation *mutation);
 bool mutation_is_salvaged(const struct base *base, const struct mutation *mutation,
                           const char *saved_dir, uint64_t *ret_expected, uint64_t *ret_found);
 
-void must(bool is_so, const char *what);
+/* Ends the program when it is not so. */
+static inline void must(bool is_so, const char *what)
+{
+    if (!is_so) {
+        (void)fprintf(stderr, "mutate: %s\n", what);
+        _exit(70);
+    }
+}
 
 #endif

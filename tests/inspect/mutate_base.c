@@ -11,14 +11,6 @@
 
 #define WINDOW_BYTES 65536
 
-void must(bool is_so, const char *what)
-{
-    if (!is_so) {
-        (void)fprintf(stderr, "mutate: %s\n", what);
-        _exit(70);
-    }
-}
-
 uint64_t dice_next(struct dice *dice)
 {
     dice->state += 0x9e3779b97f4a7c15ULL;
@@ -95,7 +87,7 @@ static void base_walk(struct base *base, struct page_view *view, const char *nam
     struct page_entry entry;
     struct span value;
     must(name == NULL || page_view_tree(view, name, &tree) == 0, "a base has no such database");
-    page_walk_init(&walk, &view->file, &tree, view->meta.last_page, key_bytes, NULL, WINDOW_BYTES);
+    page_walk_init(&walk, &view->file, &tree, view->meta.last_page, key_bytes, WINDOW_BYTES);
     while (page_walk_next(&walk, &entry) == 0) {
         if (kind >= 0) {
             base_note(base, &walk, &entry, (enum known_kind)kind, destination);

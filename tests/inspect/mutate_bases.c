@@ -122,7 +122,7 @@ static void made_fill(struct made *made, uint32_t count, uint32_t destinations, 
 {
     made_begin(made);
     for (uint32_t i = 1; i <= count; i++) {
-        made_append(made, 1 + i % destinations, sizes[i * 3 % sizes_count]);
+        made_append(made, 1 + i % destinations, sizes[(size_t)i * 3 % sizes_count]);
         if (i % 17 == 0) {
             made_commit(made);
             made_begin(made);

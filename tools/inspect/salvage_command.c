@@ -18,6 +18,8 @@ enum {
 
 struct salvage_command {
     struct inspect *inspect;
+    char *from_text; /* as typed; NULL: not */
+    char *into_text;
     const char *from;
     const char *into;
     bool takes_stale;
@@ -41,16 +43,16 @@ static error_t salvage_command_parse(int key, char *argument, struct argp_state 
         state->child_inputs[0] = command->inspect;
         return 0;
     case OPTION_INTO:
-        command->into = argument;
+        command->into_text = argument;
         return 0;
     case OPTION_ALL:
         command->takes_stale = true;
         return 0;
     case ARGP_KEY_ARG:
-        if (command->from != NULL) {
+        if (command->from_text != NULL) {
             argp_error(state, "one FROM at a time");
         }
-        command->from = argument;
+        command->from_text = argument;
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -212,9 +214,8 @@ enum inspect_exit salvage_run(struct inspect *inspect, int argc, char **argv)
     struct message message;
     struct salvage_command command = {.inspect = inspect};
     inspect_parse(&salvage_command_argp, argc, argv, &command);
-    if (command.from == NULL) {
-        command.from = inspect->spool_dir;
-    }
+    command.from = command.from_text != NULL ? command.from_text : inspect->spool_dir;
+    command.into = command.into_text;
     enum inspect_exit code = INSPECT_EXIT_SPOOL;
     if (salvage_command_name_into(&command) != 0) {
         inspect_say("out of memory");

@@ -64,7 +64,8 @@ static void compare(const struct reader *reader, MDB_txn *txn, MDB_dbi db,
     MDB_stat stat;
     const struct page_meta *meta = page_file_newest(&reader->file);
     assert_int_equal(mdb_cursor_open(txn, db, &cursor), 0);
-    page_walk_init(&walk, &reader->file, tree, meta->last_page, key_bytes, use, WINDOW_BYTES);
+    page_walk_init(&walk, &reader->file, tree, meta->last_page, key_bytes, WINDOW_BYTES);
+    walk.use = use;
     while (mdb_cursor_get(cursor, &key, &data, MDB_NEXT) == 0) {
         struct page_entry entry;
         struct span value;
@@ -96,7 +97,7 @@ static void compare_named(const struct reader *reader, MDB_txn *txn, struct page
     struct page_walk walk;
     struct page_entry entry;
     const struct page_meta *meta = page_file_newest(&reader->file);
-    page_walk_init(&walk, &reader->file, &meta->main, meta->last_page, 0, NULL, WINDOW_BYTES);
+    page_walk_init(&walk, &reader->file, &meta->main, meta->last_page, 0, WINDOW_BYTES);
     while (page_walk_next(&walk, &entry) == 0) {
         char name[64] = {0};
         struct page_tree tree;
@@ -119,7 +120,7 @@ static void claim_free(const struct reader *reader, struct page_use *use)
     struct page_walk walk;
     struct page_entry entry;
     const struct page_meta *meta = page_file_newest(&reader->file);
-    page_walk_init(&walk, &reader->file, &meta->free_list, meta->last_page, 8, NULL, WINDOW_BYTES);
+    page_walk_init(&walk, &reader->file, &meta->free_list, meta->last_page, 8, WINDOW_BYTES);
     while (page_walk_next(&walk, &entry) == 0) {
         struct span value;
         uint64_t count;
