@@ -92,8 +92,15 @@ int snapshot_take(struct spool *spool, struct snapshot *snapshot)
 {
     *snapshot = (struct snapshot){0};
     snapshot_look_around(spool, snapshot);
+    /* Behind that: whatever the owner has told of is there now. */
+    int r = spool_refresh(spool);
+    if (r == VISIT_E_REPLACED) {
+        return -ESTALE;
+    }
     snapshot->destinations_count = spool_destinations_count(spool);
-    int r = spool_counters(spool, DESTINATION_ALL, &snapshot->all);
+    if (r == 0) {
+        r = spool_counters(spool, DESTINATION_ALL, &snapshot->all);
+    }
     if (r == 0) {
         r = spool_space(spool, &snapshot->space);
     }

@@ -63,7 +63,7 @@ struct snapshot_limits {
     uint64_t max_depth_records;
 };
 
-/* Looks. 0, -errno: the spool cannot be read. */
+/* Looks. 0, -errno: the spool cannot be read (-ESTALE: its file is another one now). */
 SPOOL_MUST_CHECK int snapshot_take(struct spool *spool, struct snapshot *ret_snapshot);
 
 /* Finds the reasons. With limits given, records that only wait (VERDICT_WAITING, VERDICT_STALLED)
