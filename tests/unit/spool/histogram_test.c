@@ -61,7 +61,7 @@ static void histogram_add_forgets_after_two_windows(void **state)
     assert_int_equal(histogram_percentile(&histogram, 1), 7);
     histogram_add(&histogram, 1000, 2 * HISTOGRAM_WINDOW_MS + 2);
     assert_in_range(histogram_percentile(&histogram, 1), 1000, 1125);
-    histogram_add(&histogram, 3, 9 * HISTOGRAM_WINDOW_MS);
+    histogram_add(&histogram, 3, 9ULL * HISTOGRAM_WINDOW_MS);
     assert_int_equal(histogram_percentile(&histogram, 100), 3);
 }
 
