@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """spool-inspect as tests use it: run, its text compared with golden files, its JSON with schemas."""
 
+import functools
 import json
 import os
 import re
@@ -66,10 +67,15 @@ def schema_path(name):
     return ROOT / f"docs/schema/{words[1]}-{words[2]}.json"
 
 
-def validate(document):
-    schema = json.loads(schema_path(document["format"]).read_text(encoding="utf-8"))
+@functools.lru_cache(None)
+def validator(name):
+    schema = json.loads(schema_path(name).read_text(encoding="utf-8"))
     jsonschema.Draft7Validator.check_schema(schema)
-    jsonschema.validate(document, schema, cls=jsonschema.Draft7Validator)
+    return jsonschema.Draft7Validator(schema)
+
+
+def validate(document):
+    validator(document["format"]).validate(document)
 
 
 def run(*arguments, spool=None, **options):

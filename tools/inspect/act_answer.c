@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tools/inspect/act_answer.h"
 
+#include "spool/live.h"
 #include "spool/visit.h"
 #include "tools/inspect/inspect.h"
 #include "tools/inspect/output.h"
@@ -36,13 +37,25 @@ uint32_t act_answer_only_destination(const struct act_answer *answer)
     return only;
 }
 
-/* Who forwards at the moment: what is in-flight with it may still be delivered. Empty: nobody. */
-static void act_answer_owner(const struct act_answer *answer, char ret_owner[SPOOL_OWNER_BYTES])
+/* How much is in-flight says the owner itself; without its word it may be all of what was found. */
+void act_answer_ask_forwarder(struct act_answer *answer)
 {
     bool is_owned = false;
+    SPOOL_CLEANUP(spool_free) struct live *live = malloc(sizeof(*live));
     if (answer->kind->place != WALK_QUEUE ||
-        spool_owner(answer->spool, &is_owned, ret_owner) != 0 || !is_owned) {
-        ret_owner[0] = '\0';
+        spool_owner(answer->spool, &is_owned, answer->forwarder) != 0 || !is_owned) {
+        answer->forwarder[0] = '\0';
+        return;
+    }
+    bool is_known = live != NULL && live_read(spool_dir(answer->spool), live) == 0 &&
+                    inspect_now_ms() < live->written_wall_ms + LIVE_STALE_MS;
+    for (uint32_t i = 1; i <= spool_destinations_count(answer->spool); i++) {
+        uint64_t found = answer->destinations[i].records_count;
+        uint64_t inflight = found;
+        if (is_known) {
+            inflight = i <= live->destinations_count ? live->destinations[i].inflight_records : 0;
+        }
+        answer->inflight_max += found < inflight ? found : inflight;
     }
 }
 
@@ -88,7 +101,6 @@ void act_answer_print(const struct act_answer *answer)
     const struct act_kind *kind = answer->kind;
     uint64_t count = answer->is_done ? answer->done_count : answer->found_count;
     char bytes[OUTPUT_WORD_BYTES];
-    char owner[SPOOL_OWNER_BYTES];
     output_bytes(answer->is_done ? answer->done_bytes : answer->found_bytes, bytes);
     const char *noun = kind->place == WALK_DEAD ? "dead letter" : "waiting record";
     if (answer->found_count > 0) {
@@ -113,9 +125,9 @@ void act_answer_print(const struct act_answer *answer)
     if (answer->export_path != NULL) {
         printf("Exported before: %s.\n", answer->export_path);
     }
-    act_answer_owner(answer, owner);
-    if (owner[0] != '\0' && answer->found_count > 0) {
-        printf("%s forwards: what is in-flight of them may still be delivered.\n", owner);
+    if (answer->inflight_max > 0) {
+        printf("Up to %" PRIu64 " of them %s in-flight (%s) and may be delivered all the same.\n",
+               answer->inflight_max, answer->is_done ? "were" : "are", answer->forwarder);
     }
     if (!answer->is_done && answer->found_count > 0) {
         printf("Nothing was changed. With --yes it is done.\n");
@@ -148,9 +160,7 @@ static void act_answer_set_text(json_t *object, const char *name, const char *te
 
 void act_answer_print_json(const struct act_answer *answer)
 {
-    char owner[SPOOL_OWNER_BYTES];
     json_t *object = json_object();
-    act_answer_owner(answer, owner);
     act_answer_set_text(object, "format", "spool-inspect/act/1");
     act_answer_set_text(object, "act", audit_act_name(answer->kind->act));
     act_answer_set_text(object, "filter", answer->words);
@@ -165,6 +175,8 @@ void act_answer_print_json(const struct act_answer *answer)
     output_json_number(object, "done_bytes", answer->done_bytes);
     (void)json_object_set_new(object, "destinations", act_answer_destinations_json(answer));
     act_answer_set_text(object, "export", answer->export_path);
-    act_answer_set_text(object, "forwarder", owner[0] == '\0' ? NULL : owner);
+    output_json_number(object, "inflight_records_max", answer->inflight_max);
+    act_answer_set_text(object, "forwarder",
+                        answer->forwarder[0] == '\0' ? NULL : answer->forwarder);
     output_json(object);
 }

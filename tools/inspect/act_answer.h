@@ -5,6 +5,7 @@
 
 #include "spool/audit.h"
 #include "spool/settlement.h"
+#include "spool/visit.h"
 #include "tools/inspect/walk.h"
 
 struct act_kind {
@@ -30,6 +31,8 @@ struct act_answer {
     uint64_t skipped_count; /* match, but the act cannot be done with them */
     uint64_t done_count;
     uint64_t done_bytes;
+    char forwarder[SPOOL_OWNER_BYTES]; /* who forwards; empty: nobody, so nothing is in-flight */
+    uint64_t inflight_max;             /* at most so many of what was found are in-flight */
 
     struct {
         uint64_t records_count;
@@ -40,6 +43,10 @@ struct act_answer {
 
 /* Counts an entry that was found. */
 void act_answer_count(struct act_answer *answer, const struct walk_entry *entry);
+
+/* Asks who forwards, and how much of what was found may be in-flight with it. Before anything is
+ * done. */
+void act_answer_ask_forwarder(struct act_answer *answer);
 
 /* The one destination that something was found of; DESTINATION_ALL: several, or none. */
 SPOOL_MUST_CHECK uint32_t act_answer_only_destination(const struct act_answer *answer);

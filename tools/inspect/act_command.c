@@ -335,6 +335,7 @@ static enum inspect_exit act_run_open(struct act_command *command)
     if (!act_find(command)) {
         return command->code;
     }
+    act_answer_ask_forwarder(answer);
     if (command->is_yes && answer->found_count > 0) {
         enum inspect_exit found = command->code;
         command->code = INSPECT_EXIT_DONE;
