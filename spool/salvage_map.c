@@ -391,7 +391,7 @@ int salvage_map(struct salvage *salvage)
 {
     const struct page_file_meta *metas = salvage->view.file.metas;
     bool has[2] = {metas[0].what == NULL, metas[1].what == NULL};
-    bool is_newer_lost;
+    bool is_newer_lost = false;
     salvage->result.damaged_pages = (uint64_t)!has[0] + (uint64_t)!has[1];
     salvage->newer_sequence = salvage->newer_report = UINT64_MAX;
     int r = salvage_init_uses(salvage);
