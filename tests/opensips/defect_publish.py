@@ -183,10 +183,10 @@ def d16_report_route_that_launch_names_too(test):
     test.stop(one)
 
 
-@scenario()
+@scenario(attempts=3)
 def d17_stop_while_reports_wait(test):
-    """Each report route takes 20 ms, so thousands of reports wait when the stop comes."""
-    script = PUBLISH.replace('update_stat("reports", 1);', 'usleep(20000);')
+    """Each report route takes 50 ms, so thousands of reports wait when the stop comes."""
+    script = PUBLISH.replace('update_stat("reports", 1);', 'usleep(50000);')
     test.start_broker()
     one = counting(test, script, modules=["cfgutils", "statistics"])
     test.assertEqual(test.client(one).send(sip.Request("MESSAGE", "first")), 200)
