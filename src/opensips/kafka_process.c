@@ -173,6 +173,8 @@ static void process_open(void)
     }
     process.retry_at_ms = 0;
     if (process_open_pipeline(&message) == 0) {
+        /* What waits from before is told from the first moment on. */
+        module_statistics_step(process.pipeline);
         atomic_store(&shared_state->serving, SERVING_OPEN);
         module_command_serve(process.pipeline);
         alarms_spool(NULL);
