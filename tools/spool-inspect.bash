@@ -36,8 +36,12 @@ _spool_inspect() {
         mapfile -t COMPREPLY < <(compgen -A file -- "$word")
         return
         ;;
-    --destination)
+    --destination | --into)
         mapfile -t COMPREPLY < <(compgen -W "$(_spool_inspect_destinations "${spool[@]}")" -- "$word")
+        return
+        ;;
+    --place)
+        mapfile -t COMPREPLY < <(compgen -W "queue dead reports" -- "$word")
         return
         ;;
     --as)

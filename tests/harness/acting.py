@@ -62,9 +62,9 @@ class ActCase(inspector.InspectCase):
     # --- Spools
 
     def old_spool(self, name="format-1"):
-        """A spool that an earlier version made and a kill -9 ended."""
+        """A spool that an earlier version made and a kill -9 ended, as self.spool."""
         with tarfile.open(inspector.ROOT / "tests" / "format" / f"{name}.tar.xz") as archive:
-            archive.extractall(self.folder)
+            archive.extractall(self.spool.parent)
 
     def dead_address(self, identity="k1", topic="t"):
         """An address where nobody is."""

@@ -2,6 +2,7 @@
 """drop, expire, move, dead requeue, dead drop: on spools that a kill left, and on live pipelines."""
 
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -226,6 +227,33 @@ class ExportTest(acting.ActCase):
         for old, new in zip(before, after):
             self.assertNotEqual(old.pop("sequence"), new.pop("sequence"))
         self.assertEqual(after, before)
+
+
+class OwnerTest(acting.ActCase):
+    """Run by root on a spool of another user."""
+
+    NOBODY = 65534
+
+    def test_no_file_of_the_spool_becomes_roots(self):
+        if os.geteuid() != 0:
+            self.skipTest("not here: only root can become somebody else")
+        self.old_spool()
+        for path in [self.spool, *self.spool.iterdir()]:
+            os.chown(path, self.NOBODY, self.NOBODY)
+        # So that the spool's owner gets there at all.
+        self.folder.chmod(0o711)
+        (self.spool / "lock.mdb").unlink()
+        mine = self.folder / "mine.jsonl"
+        self.do("pause", "cdr")
+        self.do("drop", "--all", "--export", mine, "--yes")
+        self.do("import", mine)
+        self.do("dead", "requeue", "--all", "--yes")
+        owners = {path.name: path.stat().st_uid for path in self.spool.iterdir()}
+        self.assertIn("lock.mdb", owners)
+        self.assertEqual(set(owners.values()), {self.NOBODY}, owners)
+        # What was exported is for whoever ran the program.
+        self.assertEqual((mine.stat().st_uid, mine.stat().st_mode & 0o777), (0, 0o600))
+        self.assertIn("root (uid 0", self.audit()[0]["who"])
 
 
 class LiveTest(acting.ActCase):
