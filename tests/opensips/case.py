@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the tests of this folder stand on: a folder, an embedded broker, OpenSIPS, a judge."""
 
+import json
 import os
 import shutil
 import sys
@@ -96,7 +97,24 @@ class Case(unittest.TestCase):
         config = self.config(script, parameters=parameters, **options)
         one = server.Server(self.folder, config, **server_options)
         self.servers.append(one)
-        return one.start() if start else one
+        if start:
+            one.start()
+            self._wait_subscribed(one, script)
+        return one
+
+    def _wait_subscribed(self, one, script):
+        """
+        MI answers before a worker has run the startup route; what is raised until then has no
+        subscriber. A subscription that is refused never comes.
+        """
+        if "startup_route" not in script or "subscribe_event" not in script:
+            return
+        try:
+            process.wait_until(
+                lambda: '"socket"' in json.dumps(one.mi("subscribers_list")), 5, "a subscription"
+            )
+        except (TimeoutError, OSError):
+            pass
 
     def client(self, one):
         client = sip.Client(one.config.sip_port)
