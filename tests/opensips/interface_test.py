@@ -238,7 +238,9 @@ class Events(case.Case):
     def test_array_and_none(self):
         self.start_broker()
         one = self.server(self.script % self.embedded.bootstrap)
+        # MI hands each to some worker: the next one must not overtake it.
         one.mi("raise_event", "E_TEST", ["one", "2"])
+        self.wait_records(1, "events")
         one.mi("raise_event", "E_TEST")
         found = [json.loads(each.payload) for each in self.wait_records(2, "events")]
         self.assertEqual(found[0]["params"], ["one", "2"])
