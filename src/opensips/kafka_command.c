@@ -121,12 +121,10 @@ static json_t *status_of_destination(struct pipeline *pipeline, uint32_t id)
     return object;
 }
 
-static json_t *command_status(struct pipeline *pipeline, const struct kafka_command *command,
-                              uint32_t only)
+static json_t *command_status(struct pipeline *pipeline, uint32_t only)
 {
     struct message trouble;
     struct spool *spool = pipeline_spool(pipeline);
-    (void)command;
     module_statistics_step(pipeline);
     json_t *answer = json_object();
     json_t *destinations = json_array();
@@ -401,7 +399,7 @@ struct json_t *kafka_command_do(struct pipeline *pipeline, const struct kafka_co
     }
     switch (command->kind) {
     case KAFKA_COMMAND_STATUS:
-        return command_status(pipeline, command, id);
+        return command_status(pipeline, id);
     case KAFKA_COMMAND_LIST:
         return command_list(pipeline, command, id, message);
     case KAFKA_COMMAND_PAUSE:
