@@ -3,7 +3,7 @@
 
 #include "spool/environment.h"
 #include "spool/mdb_result.h"
-#include "spool/page_view.h"
+#include "spool/page/page_view.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -189,7 +189,7 @@ static int environment_read_destination(struct destination *destination, MDB_val
 
 /* Reads the first and the last entry, so that damage there is found now, when the spool can be set
  * aside, and not later. The last key is in *last, if there is one and last is not NULL. A visitor
- * sets nothing aside, and reads records by spool/page_walk.h alone. */
+ * sets nothing aside, and reads records by spool/page/page_walk.h alone. */
 static int environment_read_ends(const struct spool *spool, MDB_txn *txn, MDB_dbi db,
                                  uint64_t *last)
 {

@@ -6,7 +6,7 @@
 #include "spool/live.h"
 #include "spool/mdb_result.h"
 #include "spool/owner_lock.h"
-#include "spool/page_view.h"
+#include "spool/page/page_view.h"
 #include "spool/transaction.h"
 
 #include <errno.h>

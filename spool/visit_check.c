@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "spool/visit_check.h"
 
-#include "spool/page_view.h"
+#include "spool/page/page_view.h"
 
 #include <errno.h>
 #include <string.h>

@@ -10,7 +10,7 @@
 
 /* Looks at the state of a transaction that this process holds, and checks every page of the small
  * databases: those that the visitor reads through LMDB. writes: the free list too, for LMDB takes
- * pages from it. Records are not looked at: they are read by spool/page_walk.h. LMDB's code;
+ * pages from it. Records are not looked at: they are read by spool/page/page_walk.h. LMDB's code;
  * MDB_CORRUPTED for damage; EAGAIN when the state's meta page was written over; ESTALE
  * when it is to write, and the folder's data file is another one by now. */
 SPOOL_MUST_CHECK int visit_check(struct spool *spool, uint64_t txn, bool writes);

@@ -33,11 +33,13 @@ def rule(function):
 
 # The folders, and what files in each may include. The longest one that a path starts with counts.
 FOLDERS = {
-    "spool": {"spool"},
+    "spool": {"spool", "spool/page"},
+    "spool/page": {"spool", "spool/page"},
+    "spool/mend": {"spool", "spool/page", "spool/mend"},
     "src": {"spool", "src"},
     "src/opensips": {"spool", "src", "src/opensips"},
-    "tools": {"spool", "src", "tools"},
-    "tests": {"spool", "src", "src/opensips", "tools", "tests"},
+    "tools": {"spool", "spool/mend", "src", "tools"},
+    "tests": {"spool", "spool/page", "spool/mend", "src", "src/opensips", "tools", "tests"},
 }
 
 
@@ -48,7 +50,7 @@ def folder_of(path):
 
 @rule
 def include_direction(tree):
-    """spool <- src <- src/opensips; spool, src <- tools; everything <- tests."""
+    """spool <- src <- src/opensips; spool <- spool/mend; these, src <- tools; everything <- tests."""
     for source in tree.sources:
         folder = folder_of(source.path)
         if not source.is_c or folder is None:

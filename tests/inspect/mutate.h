@@ -4,7 +4,7 @@
 #define TESTS_INSPECT_MUTATE_H
 
 #include "spool/base.h"
-#include "spool/page_walk.h"
+#include "spool/page/page_walk.h"
 
 #include <stdio.h>
 

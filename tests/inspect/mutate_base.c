@@ -2,7 +2,7 @@
 #include "tests/inspect/mutate.h"
 
 #include "spool/little_endian.h"
-#include "spool/page_view.h"
+#include "spool/page/page_view.h"
 #include "spool/settlement.h"
 
 #include <fcntl.h>

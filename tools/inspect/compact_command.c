@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* compact: gives the disk what the spool's file no longer uses. */
-#include "spool/compact.h"
+#include "spool/mend/compact.h"
 #include "tools/inspect/command.h"
 #include "tools/inspect/output.h"
 #include "tools/inspect/progress.h"

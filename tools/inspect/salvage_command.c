@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* salvage: what can be read of a damaged spool, into a new one. */
-#include "spool/salvage.h"
+#include "spool/mend/salvage.h"
 #include "tools/inspect/command.h"
 #include "tools/inspect/output.h"
 #include "tools/inspect/progress.h"

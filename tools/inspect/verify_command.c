@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* verify: whether the spool is as it is to be. */
+#include "spool/mend/verify.h"
 #include "spool/owner_lock.h"
-#include "spool/verify.h"
 #include "tools/inspect/command.h"
 #include "tools/inspect/output.h"
 #include "tools/inspect/progress.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Salvage: reads what can be read of a damaged spool, or of one that was set aside, into a new one.
- * The damaged files are read page by page (spool/page_walk.h), and not written.
+ * The damaged files are read page by page (spool/page/page_walk.h), and not written.
  *
  * What is taken, and from where: docs/decisions/0012-what-salvage-takes.md.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Looks through the file page by page for what no tree leads to any more. */
-#include "spool/salvage_private.h"
+#include "spool/mend/salvage_private.h"
 
 #include <errno.h>
 #include <string.h>

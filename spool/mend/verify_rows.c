@@ -2,7 +2,7 @@
 /* The rows of meta, destinations and counters. */
 #include "spool/environment.h"
 #include "spool/little_endian.h"
-#include "spool/verify_private.h"
+#include "spool/mend/verify_private.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What each page is used for: once, and none is left over. */
-#include "spool/verify_private.h"
+#include "spool/mend/verify_private.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 /* What the two meta pages still lead to: destinations, databases, and which of their keys are lost
  * below a damaged page. */
 #include "spool/little_endian.h"
-#include "spool/salvage_private.h"
+#include "spool/mend/salvage_private.h"
 
 #include <errno.h>
 #include <inttypes.h>

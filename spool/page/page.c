@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "spool/page.h"
+#include "spool/page/page.h"
 
-#include "spool/page_layout.h"
+#include "spool/page/page_layout.h"
 
 #include <assert.h>
 #include <string.h>

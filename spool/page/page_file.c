@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "spool/page_file.h"
+#include "spool/page/page_file.h"
 
 #include <errno.h>
 #include <fcntl.h>

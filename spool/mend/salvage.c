@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "spool/salvage.h"
+#include "spool/mend/salvage.h"
 
+#include "spool/mend/salvage_private.h"
 #include "spool/owner_lock.h"
-#include "spool/salvage_private.h"
 
 #include <errno.h>
 #include <fcntl.h>

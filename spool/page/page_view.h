@@ -9,7 +9,7 @@
 #ifndef SPOOL_PAGE_VIEW_H
 #define SPOOL_PAGE_VIEW_H
 
-#include "spool/page_walk.h"
+#include "spool/page/page_walk.h"
 
 struct MDB_env;
 struct MDB_txn;

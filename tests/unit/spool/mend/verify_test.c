@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A fault planted for each thing that verify looks for; and none found where there is none. */
-#include "spool/verify.h"
+#include "spool/mend/verify.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

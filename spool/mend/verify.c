@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "spool/verify.h"
+#include "spool/mend/verify.h"
 
 #include "spool/environment.h"
-#include "spool/verify_private.h"
+#include "spool/mend/verify_private.h"
 
 #include <errno.h>
 #include <inttypes.h>

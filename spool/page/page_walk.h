@@ -9,8 +9,8 @@
 #ifndef SPOOL_PAGE_WALK_H
 #define SPOOL_PAGE_WALK_H
 
-#include "spool/page_file.h"
-#include "spool/page_use.h"
+#include "spool/page/page_file.h"
+#include "spool/page/page_use.h"
 
 /* The largest value that is read: above each record, dead letter, report, and list of free pages.
  */

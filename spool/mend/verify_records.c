@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The records: all queues and dead letters in the one order of their sequences, so that a sequence
  * in two places is met twice in a row; then the reports. */
+#include "spool/mend/verify_private.h"
 #include "spool/record.h"
 #include "spool/settlement.h"
-#include "spool/verify_private.h"
 
 #include <inttypes.h>
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "spool/compact.h"
+#include "spool/mend/compact.h"
 
 #include "spool/environment.h"
 #include "spool/mdb_result.h"
+#include "spool/mend/verify.h"
 #include "spool/owner_lock.h"
-#include "spool/page_file.h"
-#include "spool/verify.h"
+#include "spool/page/page_file.h"
 
 #include <errno.h>
 #include <fcntl.h>

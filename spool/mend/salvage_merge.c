@@ -4,7 +4,7 @@
  * before it where the latest lost keys, and leaves that no tree leads to. What is met twice is
  * saved once, from the first of these that can read it.
  */
-#include "spool/salvage_private.h"
+#include "spool/mend/salvage_private.h"
 
 #include <assert.h>
 #include <errno.h>

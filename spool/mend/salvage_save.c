@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The new spool, and how what was found comes into it: with its old identity as its origin. */
+#include "spool/mend/salvage_private.h"
 #include "spool/outcome.h"
 #include "spool/pause.h"
-#include "spool/salvage_private.h"
 
 #include <dirent.h>
 #include <errno.h>

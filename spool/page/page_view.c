@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "spool/page_view.h"
+#include "spool/page/page_view.h"
 
 #include "spool/limits.h"
 #include "spool/mdb_result.h"

@@ -11,7 +11,7 @@
 #define SPOOL_PAGE_H
 
 #include "spool/base.h"
-#include "spool/page_layout.h"
+#include "spool/page/page_layout.h"
 
 #define PAGE_BYTES_MIN 512U
 #define PAGE_BYTES_MAX 32768U

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the page reader finds in files that LMDB wrote, and in such files with damage. */
-#include "spool/page_walk.h"
+#include "spool/page/page_walk.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

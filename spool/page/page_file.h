@@ -7,7 +7,7 @@
 #define SPOOL_PAGE_FILE_H
 
 #include "spool/message.h"
-#include "spool/page.h"
+#include "spool/page/page.h"
 
 /* A meta page, and whether it can be used. */
 struct page_file_meta {

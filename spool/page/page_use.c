@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "spool/page_use.h"
+#include "spool/page/page_use.h"
 
-#include "spool/page.h"
+#include "spool/page/page.h"
 
 #include <errno.h>
 

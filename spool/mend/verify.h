@@ -2,7 +2,7 @@
 /*
  * Verifies a spool: every page that its newest meta page leads to, every record's checksum, and
  * those of the invariants of spool/README.md that the files can show. Reads pages itself
- * (spool/page_view.h), so no damage can end the program; writes nothing.
+ * (spool/page/page_view.h), so no damage can end the program; writes nothing.
  *
  * While nobody owns the spool it is looked at as one state. While somebody does, it is looked at in
  * slices of a few milliseconds, each a state of its own, with long rests between them; what only
@@ -12,7 +12,7 @@
 #define SPOOL_VERIFY_H
 
 #include "spool/message.h"
-#include "spool/page_walk.h"
+#include "spool/page/page_walk.h"
 
 /* What is wrong, or what was not looked at. */
 struct verify_finding {

@@ -5,9 +5,9 @@
 
 #include "spool/batch.h"
 #include "spool/limits.h"
-#include "spool/page_view.h"
+#include "spool/mend/salvage.h"
+#include "spool/page/page_view.h"
 #include "spool/record.h"
-#include "spool/salvage.h"
 #include "spool/settlement.h"
 
 enum salvage_kind {

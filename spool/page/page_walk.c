@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "spool/page_walk.h"
+#include "spool/page/page_walk.h"
 
 #include <assert.h>
 #include <errno.h>

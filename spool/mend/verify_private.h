@@ -5,8 +5,8 @@
 
 #include "spool/counters.h"
 #include "spool/limits.h"
-#include "spool/page_view.h"
-#include "spool/verify.h"
+#include "spool/mend/verify.h"
+#include "spool/page/page_view.h"
 
 enum verify_kind {
     VERIFY_QUEUE,
