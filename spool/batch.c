@@ -3,6 +3,7 @@
 
 #include "spool/batch_private.h"
 #include "spool/mdb_result.h"
+#include "spool/point.h"
 #include "spool/transaction.h"
 
 #include <assert.h>
@@ -300,6 +301,7 @@ int batch_commit(struct batch *batch)
     if (code != 0) {
         return batch_fail(batch, code);
     }
+    SPOOL_POINT("batch.filled");
     code = mdb_txn_commit(batch->txn);
     if (code != 0) {
         /* For want of space nothing has changed, unless it was the meta page that could not be
@@ -307,6 +309,7 @@ int batch_commit(struct batch *batch)
         batch->txn = NULL;
         return batch_fail(batch, code);
     }
+    SPOOL_POINT("batch.committed");
     for (uint32_t i = 0; i < batch->touched_count; i++) {
         uint32_t id = batch->touched[i];
         uint64_t sequence = batch->destinations[id].appended_sequence;
