@@ -68,6 +68,20 @@ static int item_get_int32(struct item_reader *reader, const json_t *object, cons
     return r;
 }
 
+static int item_get_u32(struct item_reader *reader, const json_t *object, const char *field,
+                        uint32_t *ret_number)
+{
+    int64_t number;
+    int r = item_get_number(reader, object, field, NULL, &number);
+    if (r == 0 && (number < 0 || number > UINT32_MAX)) {
+        r = item_refuse(reader, field, "is no number that can be stored");
+    }
+    if (r == 0) {
+        *ret_number = (uint32_t)number;
+    }
+    return r;
+}
+
 static int item_get_u64(struct item_reader *reader, const json_t *object, const char *field,
                         bool is_optional, uint64_t *ret_number)
 {
@@ -126,13 +140,12 @@ static int item_read_dead(struct item_reader *reader)
 {
     const json_t *object = reader->root;
     struct dead_letter *dead = &reader->line->item.dead;
-    uint64_t attempts = 0;
     int r = item_get_reason(reader, object, &dead->reason);
     if (r == 0) {
         r = item_get_int32(reader, object, "error", &dead->error);
     }
     if (r == 0) {
-        r = item_get_u64(reader, object, "attempts", false, &attempts);
+        r = item_get_u32(reader, object, "attempts", &dead->attempts);
     }
     if (r == 0) {
         r = item_get_u64(reader, object, "first_attempt_ms", true, &dead->first_attempt_wall_ms);
@@ -140,7 +153,6 @@ static int item_read_dead(struct item_reader *reader)
     if (r == 0) {
         r = item_get_u64(reader, object, "settled_ms", false, &dead->settled_wall_ms);
     }
-    dead->attempts = (uint32_t)attempts;
     return r;
 }
 
@@ -148,7 +160,6 @@ static int item_read_report(struct item_reader *reader)
 {
     const json_t *object = reader->root;
     struct report *report = &reader->line->item.report;
-    uint64_t attempts = 0;
     uint64_t offset = 0;
     report->is_payload_left_out = json_is_true(json_object_get(object, "payload_left_out"));
     report->sequence = reader->line->item.sequence;
@@ -160,7 +171,7 @@ static int item_read_report(struct item_reader *reader)
         r = item_get_int32(reader, object, "partition", &report->partition);
     }
     if (r == 0) {
-        r = item_get_u64(reader, object, "attempts", false, &attempts);
+        r = item_get_u32(reader, object, "attempts", &report->attempts);
     }
     if (r == 0) {
         r = item_get_u64(reader, object, "offset", false, &offset);
@@ -168,7 +179,6 @@ static int item_read_report(struct item_reader *reader)
     if (r == 0) {
         r = item_get_u64(reader, object, "settled_ms", false, &report->settled_wall_ms);
     }
-    report->attempts = (uint32_t)attempts;
     report->offset = (int64_t)offset;
     return r;
 }
@@ -312,6 +322,9 @@ static int item_read(struct item_reader *reader)
     int r = item_read_place(reader);
     if (r == 0) {
         r = item_get_text(reader, "spool_id", &spool_id);
+    }
+    if (r == 0 && strlen(spool_id) >= sizeof(item->spool_id)) {
+        r = item_refuse(reader, "spool_id", "is too long");
     }
     if (r == 0) {
         r = item_get_text(reader, "destination", &item->identity);

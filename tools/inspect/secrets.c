@@ -32,13 +32,21 @@ static bool secrets_is_one(const char *property, size_t size_bytes)
     return !is_path && !is_hidden && value_bytes > 0 && address_is_secret(name);
 }
 
+/* Where the properties begin: behind the first '?', but for one in the ID. */
+static size_t secrets_begin(const char *bytes, size_t size_bytes)
+{
+    const char *id_end = size_bytes > 0 && bytes[0] == '[' ? memchr(bytes, ']', size_bytes) : NULL;
+    size_t at = id_end == NULL ? 0 : (size_t)(id_end - bytes);
+    const char *mark = memchr(bytes + at, '?', size_bytes - at);
+    return mark == NULL ? size_bytes : (size_t)(mark - bytes) + 1;
+}
+
 bool secrets_are_in(struct span text)
 {
     const char *bytes = text.data;
-    size_t at = 0;
-    for (size_t i = 0; i <= text.size_bytes; i++) {
-        bool is_end = i == text.size_bytes || bytes[i] == '&' || bytes[i] == '?';
-        if (is_end) {
+    size_t at = secrets_begin(bytes, text.size_bytes);
+    for (size_t i = at; i <= text.size_bytes; i++) {
+        if (i == text.size_bytes || bytes[i] == '&') {
             if (secrets_is_one(bytes + at, i - at)) {
                 return true;
             }

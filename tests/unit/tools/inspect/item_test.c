@@ -247,6 +247,9 @@ static void item_of_stored_refuses_a_head_that_nobody_can_read(void **state)
 #define HEAD                                                                                       \
     "{\"format\":\"spool-inspect/export/1\",\"place\":\"queue\",\"spool_id\":\"" UUID ":5\","
 #define WHOSE "\"destination\":\"d\",\"address\":\"a\",\"sequence\":5,"
+#define DEAD                                                                                       \
+    "{\"format\":\"spool-inspect/export/1\",\"place\":\"dead\",\"spool_id\":\"" UUID ":5\"," WHOSE \
+    "\"reason\":\"dead\",\"error\":0,\"attempts\":"
 #define REST "\"published_ms\":1,\"expires_ms\":null,\"key\":null,\"headers\":[],\"payload\":\"p\"}"
 
 static void item_parse_takes_the_line_that_the_next_test_changes(void **state)
@@ -286,6 +289,11 @@ static void item_parse_refuses_and_says_why(void **state)
         {"{\"format\":\"spool-inspect/export/1\",\"place\":\"reports\",\"spool_id\":\"" UUID
          ":5\"," WHOSE REST,
          "\"reason\""},
+        {"{\"format\":\"spool-inspect/export/1\",\"place\":\"queue\",\"spool_id\":\"" UUID
+         ":000000000000000000000000005\"," WHOSE REST,
+         "\"spool_id\": is too long"},
+        {DEAD "-1}", "\"attempts\""},
+        {DEAD "4294967296}", "\"attempts\""},
         {HEAD WHOSE "\"published_ms\":\"1\"}", "\"published_ms\""},
         {HEAD WHOSE "\"published_ms\":1,\"key\":3}", "\"key\""},
         {HEAD WHOSE "\"published_ms\":1,\"key_base64\":\"a\"}", "\"key_base64\""},
