@@ -20,7 +20,7 @@ def program(name):
     build_dir = os.environ.get("SPOOL_BUILD_DIR")
     if not build_dir:
         raise RuntimeError("set SPOOL_BUILD_DIR to the folder that the programs were built in")
-    for folder in ("tests/broker", "tests/inspect", "tests/format", "tests/opensips", "tools", "tools/inspect", "tests", "."):
+    for folder in ("tests/broker", "tests/inspect", "tests/format", "tests/opensips", "tests/fuzz", "tools", "tools/inspect", "tests", "."):
         path = Path(build_dir) / folder / name
         if path.is_file() and os.access(path, os.X_OK):
             return str(path)
