@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a soak came to: a table for the terminal, a page with a plot for docs/."""
+
+import ctypes
+import datetime
+import os
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from harness import kafka
+from soaking import traffic
+
+ROOT = Path(__file__).resolve().parents[2]
+# Of the part without restarts: after its start memory grows to what the work takes.
+WARM_UP_S = 300
+MIB = 1 << 20
+
+
+def check():
+    """Before a long run: can the plot be made at its end?"""
+    try:
+        import matplotlib  # noqa: F401  pylint: disable=import-outside-toplevel,unused-import
+    except ImportError:
+        sys.exit("tests/soak: --report needs matplotlib: apt-get install python3-matplotlib")
+
+
+# --- Figures
+
+
+def happened(soak, who):
+    """(what, how often, seconds in all), the most frequent first."""
+    lengths_s = {}
+    for each, what, _, length_s in soak.context.events:
+        if each == who:
+            lengths_s.setdefault(what, []).append(length_s)
+    rows = [(what, len(each), sum(each)) for what, each in lengths_s.items()]
+    return sorted(rows, key=lambda row: -row[1])
+
+
+def rows_of(soak):
+    """(name, figure) of the run as a whole."""
+    summary, load = soak.judgement.summary, soak.load
+    outage_s = sum(seconds for _, _, seconds in happened(soak, "broker"))
+    return [
+        ("minutes under load", round(soak.load_seconds / 60, 1)),
+        ("publishes tried", load.total("sent")),
+        ("accepted", summary["accepted"]),
+        ("refused", load.total("refused")),
+        ("not answered (OpenSIPS was down or killed)", load.total("timed_out")),
+        ("... of both: delivered all the same", summary["unacknowledged"]),
+        ("**lost**", summary["lost"]),
+        ("changed", summary["corrupt"]),
+        ("out of order within a key", summary["reordered"] + summary["split"]),
+        ("stored twice", len(soak.judgement.stored_twice)),
+        ("duplicates", summary["duplicates"]),
+        ("report routes run", summary["reports"]),
+        ("... more than once", summary["reports_again"]),
+        ("... missing", summary["unreported"]),
+        (
+            "share of the time with a broken broker, percent",
+            round(100 * outage_s / soak.load_seconds),
+        ),
+    ]
+
+
+def trend(soak, field):
+    """(median, change an hour) in the part without restarts, warmed up; None: too short."""
+    steady = [each for each in soak.sampler.samples if each.is_steady]
+    points = [
+        (each.seconds, getattr(each, field))
+        for each in steady
+        if each.seconds >= steady[0].seconds + WARM_UP_S and getattr(each, field) is not None
+    ]
+    if len(points) < 24:
+        return None
+    slope, _ = statistics.linear_regression(*zip(*points))
+    return statistics.median(value for _, value in points), slope * 3600
+
+
+# --- For the terminal
+
+
+def table(soak):
+    rows = [(name.strip("*"), figure) for name, figure in rows_of(soak)]
+    for who in ("host", "broker"):
+        rows += [(f"{who}: {what}", number) for what, number, _ in happened(soak, who)]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"  {name:<{width}}  {figure:>12,}" for name, figure in rows)
+
+
+# --- The page
+
+
+def said_by(*command):
+    done = subprocess.run(
+        [str(each) for each in command], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def librdkafka_version():
+    library = ctypes.CDLL("librdkafka.so.1")
+    library.rd_kafka_version_str.restype = ctypes.c_char_p
+    return library.rd_kafka_version_str().decode()
+
+
+def lmdb_version():
+    library = ctypes.CDLL("liblmdb.so.0")
+    numbers = [ctypes.c_int() for _ in range(3)]
+    library.mdb_version(*map(ctypes.byref, numbers))
+    return ".".join(str(each.value) for each in numbers)
+
+
+def versions(soak):
+    opensips = re.search(r"opensips ([\d.]+\S*)", said_by(soak.options.tree.binary, "-V"))[1]
+    broker = soak.broker.name
+    if soak.options.kafka:
+        broker += " " + re.search(r"<kafka.version>(.*?)<", kafka.POM.read_text("utf-8"))[1]
+    return (
+        f"kafka-spool at {said_by('git', '-C', ROOT, 'rev-parse', '--short', 'HEAD')}, OpenSIPS"
+        f" {opensips}, {broker}, librdkafka {librdkafka_version()}, LMDB {lmdb_version()}, Linux"
+        f" {os.uname().release.split('-')[0]}, {os.cpu_count()} cores"
+    )
+
+
+def repeat_command(soak):
+    options = soak.options
+    words = [f"--minutes {options.minutes:g}", f"--rate {options.rate}", f"--seed {options.seed}"]
+    words += ["--kafka"] if options.kafka else []
+    words += ["--asan build/opensips_asan"] if options.asan else []
+    return "SPOOL_BUILD_DIR=build/opensips tests/soak " + " ".join(words)
+
+
+def markdown_table(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += [
+        "| "
+        + " | ".join(f"{each:,}" if isinstance(each, (int, float)) else each for each in row)
+        + " |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+HAPPENED = {
+    "kill -9": "all processes of OpenSIPS at once",
+    "power loss": "what was not flushed to the disk is gone; OpenSIPS killed -9",
+    "orderly restart": "each ended within 5 s, with exit code 0",
+    "full disk": "filled to the last byte for 5 to 30 s",
+    "stuck disk": "no write or flush ends for 0.5 to 3 s: publishes are refused after 1 s",
+    "slow disk": "each write waits up to 80 ms, for some seconds",
+    "killed -9": "and started again",
+    "stopped": "the orderly way, and started again",
+    "hangs": "takes connections, and answers nothing",
+    "refuses": "closes and refuses connections",
+    "slow": "answers 300 ms late",
+    "not leader": "answers with errors",
+}
+
+
+def happenings_text(soak):
+    rows = []
+    for who in ("host", "broker"):
+        rows += [
+            (what, number, f"{seconds:.0f}", HAPPENED[what])
+            for what, number, seconds in happened(soak, who)
+        ]
+    operator = happened(soak, "operator")
+    told = ", ".join(f"{what} {number}" for what, number, _ in operator)
+    table_text = markdown_table(("what", "times", "seconds in all", ""), rows)
+    return f"{table_text}\n\nThe operator's commands: {told}."
+
+
+TRENDS = {
+    "kafka_anonymous": "process Kafka, anonymous",
+    "worker_anonymous": "largest SIP worker, anonymous",
+    "shm_used": "OpenSIPS's shared memory",
+}
+
+
+def trend_text(soak):
+    rows = []
+    for field, name in TRENDS.items():
+        found = trend(soak, field)
+        if found:
+            rows.append((name, f"{found[0] / MIB:.1f} MiB", f"{found[1] / MIB:+.2f} MiB"))
+    if not rows:
+        return "The run was too short to say whether memory has a trend."
+    head = ("memory in the last part, without restarts", "median", "change an hour")
+    return markdown_table(head, rows)
+
+
+PAGE = """\
+# Soak
+
+Written by `tests/soak` on {date}. OpenSIPS publishes under SIP load in four ways:
+`kafka_publish()`, `async(kafka_publish())`, to a destination with a time-to-live of {ttl_s} s, and
+by events. Everything below happens to it meanwhile, at moments drawn from a seed. At the end each
+request that was answered 200 is looked for in the topics, and each report in the log.
+
+{versions}.
+
+{result}
+
+## What happened meanwhile
+
+{happened}
+
+## Over time
+
+![Records, memory and file size over time](pictures/soak.svg)
+
+{trend}
+
+{duplicates}
+
+## Repeat it
+
+```sh
+{repeat}
+```
+
+The seed decides what happens, and for how long; what it meets depends on the machine.
+"""
+
+
+def duplicates_text(soak):
+    names = ("kill -9", "power loss", "orderly restart", "killed -9", "stopped")
+    ends = sum(
+        number
+        for who in ("host", "broker")
+        for what, number, _ in happened(soak, who)
+        if what in names
+    )
+    told = [each.producers_lost for each in soak.sampler.samples if each.producers_lost is not None]
+    lost = told[-1] if told else 0
+    duplicates = soak.judgement.summary["duplicates"]
+    return (
+        f"Of {duplicates:,} records there is a copy: what was in-flight when OpenSIPS or Kafka was"
+        f" killed or stopped ({ends} times) is sent again, with the same `spool-id`; also what a"
+        f" producer had in hand that Kafka refused after such an end ({lost:,} producers in the"
+        " last part). Reports run again for the same reason, and for records that expired and"
+        " were requeued: they have two outcomes."
+    )
+
+
+def write(soak, path):
+    """The page, and its plot beside it."""
+    pictures = path.parent / "pictures"
+    pictures.mkdir(parents=True, exist_ok=True)
+    from soaking import plot  # pylint: disable=import-outside-toplevel
+
+    plot.write(soak, pictures / "soak.svg")
+    text = PAGE.format(
+        date=datetime.datetime.now(datetime.timezone.utc).date(),
+        ttl_s=traffic.BRIEF_TTL_MS // 1000,
+        versions=versions(soak),
+        result=markdown_table(("", ""), rows_of(soak)),
+        happened=happenings_text(soak),
+        trend=trend_text(soak),
+        duplicates=duplicates_text(soak),
+        repeat=repeat_command(soak),
+    )
+    path.write_text(text, encoding="utf-8")
