@@ -26,6 +26,7 @@ class Disk:
         self.image = folder / "disk.img"
         self.path = folder / "disk"
         self.filler = self.path / "filler"
+        self.unflushed = self.path / "unflushed"
         self.is_frozen = False
         self.path.mkdir()
         with open(self.image, "wb") as image:
@@ -85,6 +86,7 @@ class Disk:
 
     def cut_power(self):
         """From now on nothing more reaches the disk. Only restore_power() ends it."""
+        self.unflushed.write_bytes(b"x" * 4096)
         root = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.ioctl(root, EXT4_IOC_SHUTDOWN, struct.pack("I", NO_FLUSH))
@@ -98,5 +100,7 @@ class Disk:
         """
         self._unmount()
         self._mount()
+        if self.unflushed.exists() and self.unflushed.stat().st_size > 0:
+            raise RuntimeError("the power loss took nothing away")
         with open(self.path / "probe", "wb") as probe:
             os.fsync(probe.fileno())

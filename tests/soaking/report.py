@@ -130,7 +130,7 @@ def repeat_command(soak):
     options = soak.options
     words = [f"--minutes {options.minutes:g}", f"--rate {options.rate}", f"--seed {options.seed}"]
     words += ["--kafka"] if options.kafka else []
-    words += ["--asan build/opensips_asan"] if options.asan else []
+    words += ["--asan build/asan"] if options.asan else []
     return "SPOOL_BUILD_DIR=build/opensips tests/soak " + " ".join(words)
 
 
