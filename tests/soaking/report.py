@@ -119,9 +119,10 @@ def versions(soak):
     broker = soak.broker.name
     if soak.options.kafka:
         broker += " " + re.search(r"<kafka.version>(.*?)<", kafka.POM.read_text("utf-8"))[1]
+    product = ("spool", "src", "tools")
+    commit = said_by("git", "-C", ROOT, "log", "-1", "--format=%h", "--", *product)
     return (
-        f"kafka-spool at {said_by('git', '-C', ROOT, 'rev-parse', '--short', 'HEAD')}, OpenSIPS"
-        f" {opensips}, {broker}, librdkafka {librdkafka_version()}, LMDB {lmdb_version()}, Linux"
+        f"kafka-spool as of {commit}, OpenSIPS {opensips}, {broker}, librdkafka {librdkafka_version()}, LMDB {lmdb_version()}, Linux"
         f" {os.uname().release.split('-')[0]}, {os.cpu_count()} cores"
     )
 
