@@ -121,9 +121,10 @@ def versions(soak):
         broker += " " + re.search(r"<kafka.version>(.*?)<", kafka.POM.read_text("utf-8"))[1]
     product = ("spool", "src", "tools")
     commit = said_by("git", "-C", ROOT, "log", "-1", "--format=%h", "--", *product)
+    kernel = os.uname().release.split("-")[0]
     return (
-        f"kafka-spool as of {commit}, OpenSIPS {opensips}, {broker}, librdkafka {librdkafka_version()}, LMDB {lmdb_version()}, Linux"
-        f" {os.uname().release.split('-')[0]}, {os.cpu_count()} cores"
+        f"kafka-spool as of {commit}, OpenSIPS {opensips}, {broker}, librdkafka"
+        f" {librdkafka_version()}, LMDB {lmdb_version()}, Linux {kernel}, {os.cpu_count()} cores"
     )
 
 

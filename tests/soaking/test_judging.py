@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The soak's judge finds what is wrong, each kind of it, and nothing where all is well."""
 
