@@ -22,7 +22,7 @@
 
 enum alarm {
     ALARM_DOWN,    /* destination, reason: no broker can be reached, or an operator is needed */
-    ALARM_UP,      /* destination: records are delivered again */
+    ALARM_UP,      /* destination, reason: records are delivered again */
     ALARM_HIGH,    /* fill_percent: the high mark was reached */
     ALARM_LOW,     /* fill_percent: ... and the fill is below the low mark again */
     ALARM_FULL,    /* reason: publishes are refused */
