@@ -4,6 +4,7 @@ Where the documents' shell blocks run: a folder that has what the reader's host 
 runs word for word, but for hosts and absolute paths, which become the test's own.
 """
 
+import json
 import os
 import re
 import shutil
@@ -12,7 +13,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from harness import broker, forward, process
+from harness import broker, forward, inspector, process
 
 PATIENCE_S = 120
 
@@ -155,7 +156,16 @@ class Sandbox:
         self.owner = forward.Started(
             self.folder / "owner.log", *self.owner_arguments, stdin=subprocess.DEVNULL
         )
-        process.wait_until((self.spool / "live").exists, PATIENCE_S, "the pipeline runs")
+        addresses = self.owner_arguments.count("--broker")
+        process.wait_until(
+            lambda: self.configured_count() == addresses, PATIENCE_S, "the pipeline runs"
+        )
+
+    def configured_count(self):
+        """How many destinations a living owner forwards."""
+        status = json.loads(inspector.run("status", "--json", spool=self.spool).output)
+        live = [each["live"] for each in status["destinations"]] if status["owner"]["live"] else []
+        return sum(each["configured"] for each in live)
 
     def end_owner(self):
         if self.owner is not None:
