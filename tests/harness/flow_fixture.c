@@ -64,7 +64,7 @@ void flow_start(struct flow_fixture *flow)
         .dir = flow->dir,
         .owner_name = "test",
         .max_bytes = FLOW_SPOOL_BYTES,
-        .durability = SPOOL_NOMETASYNC,
+        .durability = flow->durability,
         .may_create = true,
         .clock = &flow->clock.clock,
     };
@@ -120,6 +120,7 @@ int flow_fixture_setup(void **state)
     snprintf(flow->dir, sizeof(flow->dir), "%s/flow-XXXXXX", flow_base());
     assert_non_null(mkdtemp(flow->dir));
     flow->seed = 1;
+    flow->durability = SPOOL_NOMETASYNC;
     fake_clock_init(&flow->clock);
     fake_host_init(&flow->host);
     fake_sinks_init(&flow->sinks);

@@ -21,6 +21,7 @@
 struct flow_fixture {
     char dir[64];
     uint64_t seed;
+    enum spool_durability durability; /* at the next flow_start() */
     struct fake_clock clock;
     struct fake_host host;
     struct fake_sinks sinks;

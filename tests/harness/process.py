@@ -14,13 +14,19 @@ from pathlib import Path
 PORT_LOW = 12000
 PORT_HIGH = 30000
 
+# Where a build has programs, below its folder.
+FOLDERS = [
+    *[f"tests/{each}" for each in ("broker", "inspect", "format", "opensips", "fuzz", "crash")],
+    *["tools", "tools/inspect", "tests", "."],
+]
+
 
 def program(name):
     """The path of a built program. SPOOL_BUILD_DIR says where they were built."""
     build_dir = os.environ.get("SPOOL_BUILD_DIR")
     if not build_dir:
         raise RuntimeError("set SPOOL_BUILD_DIR to the folder that the programs were built in")
-    for folder in ("tests/broker", "tests/inspect", "tests/format", "tests/opensips", "tests/fuzz", "tools", "tools/inspect", "tests", "."):
+    for folder in FOLDERS:
         path = Path(build_dir) / folder / name
         if path.is_file() and os.access(path, os.X_OK):
             return str(path)
