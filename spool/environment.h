@@ -35,6 +35,7 @@ struct spool {
     char *set_aside_path;
     int dir_fd;
     int owner_fd;
+    uint32_t crashes_count; /* of the owners before, in a row */
 
     /* Held for reading by each use of env, for writing while it is replaced (spool_reopen). */
     pthread_rwlock_t env_lock;

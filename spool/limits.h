@@ -39,6 +39,10 @@
 #define SPOOL_BYTES_MAX (1ULL << 44)
 #define SPOOL_BYTES_DEFAULT (4ULL << 30)
 
+/* After so many owners that did not end in order, one after the other, the next one looks at every
+ * page before LMDB does. */
+#define SPOOL_CRASHES_MAX 2U
+
 static_assert(BATCH_BYTES_MAX > RECORD_BYTES_MAX, "the largest record must fit into a batch");
 static_assert(INFLIGHT_BYTES_MAX > RECORD_BYTES_MAX, "the largest record must fit the window");
 

@@ -4,6 +4,7 @@
 #include "spool/environment.h"
 #include "spool/mdb_result.h"
 #include "spool/owner_lock.h"
+#include "spool/page/page_check.h"
 #include "spool/set_aside.h"
 
 #include <assert.h>
@@ -115,7 +116,8 @@ static int spool_take_owner_lock(struct spool *spool, struct message *message)
     if (r != 0) {
         return r;
     }
-    r = owner_lock_take(spool->dir_fd, spool->config.owner_name, owner, &spool->owner_fd);
+    r = owner_lock_take(spool->dir_fd, spool->config.owner_name, owner, &spool->owner_fd,
+                        &spool->crashes_count);
     if (r == OWNER_LOCK_E_OWNED) {
         message_set(message, "%s: the spool is in use by %s: only one process can own it",
                     spool->dir, owner);
@@ -155,9 +157,28 @@ static int spool_claim(struct spool *spool, struct message *message)
     return r;
 }
 
+/* Looks at every page after owners that crashed in a row: a damaged one can be what LMDB dies of,
+ * again and again. */
+static int spool_doubt(struct spool *spool, struct message *message)
+{
+    if (spool->crashes_count < SPOOL_CRASHES_MAX) {
+        return 0;
+    }
+    int r = page_check_state(spool->dir_fd, spool->dir, message);
+    if (r == 0) {
+        owner_lock_absolve(spool->owner_fd, spool->config.owner_name);
+    } else if (r < 0) {
+        message_set(message, "%s: cannot look for damage: %s", spool->dir, strerror(-r));
+    }
+    return r == PAGE_CHECK_E_DAMAGED ? ENVIRONMENT_E_DAMAGED : r;
+}
+
 static int spool_open_environment(struct spool *spool, struct message *message)
 {
     int r = spool_claim(spool, message);
+    if (r == 0) {
+        r = spool_doubt(spool, message);
+    }
     if (r == 0) {
         r = environment_open(spool, message);
     }
@@ -181,6 +202,7 @@ static int spool_replace(struct spool *spool, struct message *message)
 {
     SPOOL_CLEANUP(spool_free) char *name = NULL;
     struct message damage = *message;
+    spool->crashes_count = 0; /* the damage was found; what comes in its place is new */
     spool_forget_destinations(spool);
     int r = set_aside(spool->dir_fd, spool->config.clock->wall_ms(spool->config.clock), &name);
     if (r < 0) {
@@ -284,7 +306,7 @@ void spool_close(struct spool **spool_at)
     visit_close_view(spool);
     claim_close(&spool->claim);
     spool_forget_destinations(spool);
-    spool_close_fd(&spool->owner_fd);
+    owner_lock_end(&spool->owner_fd);
     spool_close_fd(&spool->dir_fd);
     pthread_mutex_destroy(&spool->destinations_lock);
     pthread_rwlock_destroy(&spool->env_lock);

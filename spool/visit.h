@@ -30,7 +30,7 @@ SPOOL_MUST_CHECK int spool_refresh(struct spool *spool);
 /* The folder, absolute. The spool's own. */
 const char *spool_dir(const struct spool *spool);
 
-#define SPOOL_OWNER_BYTES 128
+#define SPOOL_OWNER_BYTES 160
 
 /* Whether some process owns the spool at the moment, and which ("spool-forward, pid 123"); the text
  * is empty when nobody does. Changes nothing. 0, -errno. */

@@ -42,6 +42,7 @@ static int compact_errno(const struct compact *compact, const char *what)
 static int compact_open(struct compact *compact)
 {
     char owner[OWNER_TEXT_BYTES];
+    uint32_t crashes_count; /* nothing is asked of them: every page is looked at below */
     struct page_file file;
     compact->dir_fd = open(compact->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (compact->dir_fd < 0) {
@@ -53,7 +54,8 @@ static int compact_open(struct compact *compact)
     if (r != 0) {
         return r < 0 ? r : r == PAGE_FILE_E_DAMAGED ? COMPACT_E_DAMAGED : COMPACT_E_REFUSED;
     }
-    r = owner_lock_take(compact->dir_fd, "spool-inspect compact", owner, &compact->owner_fd);
+    r = owner_lock_take(compact->dir_fd, "spool-inspect compact", owner, &compact->owner_fd,
+                        &crashes_count);
     if (r == OWNER_LOCK_E_OWNED) {
         message_set(compact->message, "%s: the spool is in use by %s: stop it first", compact->dir,
                     owner);
@@ -284,7 +286,7 @@ static void compact_close(struct compact *compact)
         mdb_env_close(compact->env);
     }
     spool_close_fd(&compact->folder_fd);
-    spool_close_fd(&compact->owner_fd);
+    owner_lock_end(&compact->owner_fd);
     spool_close_fd(&compact->dir_fd);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What each page is used for: once, and none is left over. */
 #include "spool/mend/verify_private.h"
+#include "spool/page/page_check.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -119,20 +120,6 @@ static bool verify_is_known(const struct verify *verify, const char *name)
     return false;
 }
 
-/* Integer keys have 4 or 8 bytes; which, only a look at the first says. */
-static uint32_t verify_key_bytes(const struct verify *verify, const struct page_tree *tree)
-{
-    struct page_walk walk;
-    struct page_entry entry;
-    if ((tree->flags & PAGE_TREE_INTEGER_KEY) == 0) {
-        return 0;
-    }
-    page_walk_init(&walk, &verify->view.file, tree, verify->view.meta.last_page, 4, 1);
-    int r = page_walk_next(&walk, &entry);
-    page_walk_deinit(&walk);
-    return r == 0 ? 4 : 8;
-}
-
 /* Databases that this version does not know, or whose destination is missing. */
 static int verify_others(struct verify *verify)
 {
@@ -148,8 +135,8 @@ static int verify_others(struct verify *verify)
             verify_find(verify, "format", named->name, VERIFY_NOTHING, VERIFY_NOTHING,
                         "there is no such destination");
         }
-        r = verify_tree(verify, named->name, &named->tree, verify_key_bytes(verify, &named->tree),
-                        NULL, &is_whole);
+        r = verify_tree(verify, named->name, &named->tree,
+                        page_check_key_bytes(&verify->view, &named->tree), NULL, &is_whole);
     }
     return r;
 }
