@@ -129,6 +129,9 @@ public class Consumer implements ConsumerRebalanceListener {
                 take(record);
                 heardAt = System.nanoTime();
             }
+            if (consumer.assignment().isEmpty()) {
+                heardAt = System.nanoTime(); /* it has not joined its group yet */
+            }
             commit();
         }
         consumer.close();

@@ -105,6 +105,8 @@ class Reader:
                     raise KafkaException(message.error())
                 heard_at = now
                 self.take(message)
+            if not self.consumer.assignment():
+                heard_at = now  # it has not joined its group yet
             if now - committed_at >= COMMIT_EVERY_S:
                 committed_at = now
                 self.commit()

@@ -62,8 +62,9 @@ def run(options):
         for each in messages:
             if each.error():
                 raise KafkaException(each.error())
-        if messages:
+        if messages or not consumer.assignment():
             heard_at = time.monotonic()
+        if messages:
             store(database, messages)
             # Only now: what was not stored is read again.
             consumer.commit(asynchronous=False)

@@ -202,6 +202,7 @@ class KafkaCluster:
             "inter.broker.listener.name": "INTERNAL",
             "log.dirs": node.folder / "data",
             "auto.create.topics.enable": "false",
+            "group.initial.rebalance.delay.ms": 0,
             "default.replication.factor": replicas,
             "min.insync.replicas": min(2, replicas),
             "offsets.topic.replication.factor": replicas,
