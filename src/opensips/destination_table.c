@@ -109,11 +109,11 @@ const struct address *destination_table_read(struct table_destination *destinati
                                              struct message *message)
 {
     size_t index = (size_t)(destination - table->destinations);
-    if (addresses[index] == NULL &&
-        settings_parse_address(destination->text, destination->text_bytes, &addresses[index],
-                               message) != 0) {
+    if (addresses[index] == NULL && address_parse(destination->text, destination->text_bytes,
+                                                  &addresses[index], message) != 0) {
         return NULL;
     }
+    settings_complete_address(addresses[index]);
     return addresses[index];
 }
 
@@ -129,7 +129,6 @@ static void table_fill(struct table_destination *destination, const struct addre
     memcpy(destination->address, address->text, strlen(address->text) + 1);
     memcpy(destination->identity, address->identity, strlen(address->identity) + 1);
     destination->key_is_callid = address->key_is_callid;
-    destination->target.ttl_ms = address->ttl_ms;
     atomic_store(&destination->state, TABLE_PENDING);
 }
 
@@ -176,7 +175,7 @@ struct table_destination *destination_table_add(const char *text, size_t size_by
                                                 struct message *message)
 {
     SPOOL_CLEANUP(address_free) struct address *address = NULL;
-    if (settings_parse_address(text, size_bytes, &address, message) != 0) {
+    if (address_parse(text, size_bytes, &address, message) != 0) {
         return NULL;
     }
     if ((address->id != NULL) != has_id) {

@@ -21,7 +21,8 @@
 
 /* --- Life ------------------------------------------------------------------------------------- */
 
-/* A broker_id, while the configuration is read. */
+/* A broker_id, while the configuration is read. What the Kafka client would not take is found here,
+ * so that "opensips -C" finds it. */
 static int module_add_broker(modparam_t type, void *value)
 {
     (void)type;
@@ -42,19 +43,10 @@ static int module_add_broker(modparam_t type, void *value)
         LM_ERR("broker_id: the ID [%s] is there already\n", destination->id);
         return -1;
     }
-    return 0;
-}
-
-/* What the Kafka client would not take is found before OpenSIPS serves anybody. */
-static int module_check_brokers(void)
-{
-    for (uint32_t i = 0; i < destination_table_count(); i++) {
-        struct message message;
-        const struct address *address = destination_table_read(destination_table_at(i), &message);
-        if (address == NULL || sink_rdkafka_check(address, &message) != 0) {
-            LM_ERR("broker_id: %s\n", message.text);
-            return -1;
-        }
+    const struct address *address = destination_table_read(destination, &message);
+    if (address == NULL || sink_rdkafka_check(address, &message) != 0) {
+        LM_ERR("broker_id: %s\n", message.text);
+        return -1;
     }
     return 0;
 }
@@ -62,9 +54,9 @@ static int module_check_brokers(void)
 static int module_init(void)
 {
     LM_INFO("kafka-spool " SPOOL_VERSION ": the spool is %s\n", settings.spool_dir);
-    if (settings_check() != 0 || destination_table_new() != 0 || module_check_brokers() != 0 ||
-        avp_init() != 0 || shared_state_new() != 0 || report_route_init() != 0 ||
-        module_statistics_init() != 0 || alarms_init() != 0) {
+    if (settings_check() != 0 || destination_table_new() != 0 || avp_init() != 0 ||
+        shared_state_new() != 0 || report_route_init() != 0 || module_statistics_init() != 0 ||
+        alarms_init() != 0) {
         return -1;
     }
     return event_socket_register();

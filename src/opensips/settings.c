@@ -168,20 +168,12 @@ int settings_check(void)
     return 0;
 }
 
-int settings_parse_address(const char *text, size_t size_bytes, struct address **ret_address,
-                           struct message *message)
+void settings_complete_address(struct address *address)
 {
-    struct address *address;
-    int r = address_parse(text, size_bytes, &address, message);
-    if (r != 0) {
-        return r;
-    }
     if (!address->has_ttl) {
         address->ttl_ms = settings.default_ttl_ms;
     }
     if (!address->has_on_full) {
         address->on_full = settings.on_full;
     }
-    *ret_address = address;
-    return 0;
 }

@@ -48,8 +48,8 @@ SPOOL_MUST_CHECK int settings_set_on_full(unsigned type, void *value);
 /* Whether the settings fit together. 0, -1 (logged). */
 SPOOL_MUST_CHECK int settings_check(void);
 
-/* An address with the settings' defaults for what it does not say. Results as address_parse()'s. */
-SPOOL_MUST_CHECK int settings_parse_address(const char *text, size_t size_bytes,
-                                            struct address **ret_address, struct message *message);
+/* Gives an address the settings' defaults for what it does not say. While the configuration is
+ * read, they may yet change. */
+void settings_complete_address(struct address *address);
 
 #endif

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import unittest
 import urllib.request
@@ -248,8 +249,38 @@ class Events(case.Case):
         self.stop(one)
 
 
+class OrderOfParameters(case.Case):
+    def test_defaults_of_addresses_may_stand_behind_them(self):
+        self.start_broker().command("down all")
+        self.expected_lines += [case.OUTAGE, "dead"]
+        script = """
+        route {
+            kafka_publish("k1", $rb, $ci);
+            sl_send_reply(200, "OK");
+        }
+        """
+        defaults = 'modparam("event_kafka", "default_ttl", 500)\n'
+        one = self.server(script, parameters=self.broker_id() + defaults)
+        self.assertEqual(self.client(one).send(sip.Request("MESSAGE", "one")), 200)
+        self.wait(lambda: one.statistic("kafka:expired") == 1, "it expires")
+        self.stop(one)
+
+
 class BadParameters(case.Case):
     """Each is refused at the start, by name."""
+
+    def test_check_of_the_configuration_finds_a_wrong_property(self):
+        """By "opensips -C": whoever restarts after that must not be surprised."""
+        for properties, found in (("g.linger.ms=5", False), ("g.no.such=1", True)):
+            parameters = f'modparam("event_kafka", "broker_id", "[k1]127.0.0.1:1/t?{properties}")\n'
+            config = self.config("route { exit; }\n", parameters=parameters)
+            path = self.folder / "checked.cfg"
+            path.write_text(config.text(), encoding="utf-8")
+            one = server.Server(self.folder, config)
+            command = [self.tree.binary, "-C", "-f", path]
+            ran = subprocess.run(command, env=one.env, capture_output=True, text=True, check=False)
+            self.assertEqual(ran.returncode != 0, found, ran.stderr)
+            self.assertEqual("g.no.such" in ran.stderr, found, ran.stderr)
 
     def test_each(self):
         for name, value in {
