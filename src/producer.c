@@ -6,6 +6,9 @@
 /* A lost producer's records on the wire may still be answered for this long; given up sooner, each
  * could become a duplicate. */
 #define PRODUCER_PURGE_MS 10000
+/* A record whose request fails meanwhile goes back to the client's queue, where nothing sends it
+ * any more: that is looked at this often. */
+#define PRODUCER_COLLECT_MS 500
 /* After the purge every record has its report at once; a client that fails to is not waited for. */
 #define PRODUCER_ABANDON_MS 5000
 
@@ -89,6 +92,7 @@ void producer_lose(struct producer *producer, const struct message *reason, uint
     producer->is_lost = true;
     producer->lost_count++;
     producer->trouble = *reason;
+    producer->collect_at_ms = now_ms + PRODUCER_COLLECT_MS;
     producer->purge_at_ms = now_ms + PRODUCER_PURGE_MS;
     producer->abandon_at_ms = 0;
     producer->sink->ops->purge(producer->sink, false);
@@ -103,6 +107,9 @@ bool producer_wind_down(struct producer *producer, uint64_t now_ms)
     if (producer->abandon_at_ms == 0 && now_ms >= producer->purge_at_ms) {
         producer->sink->ops->purge(producer->sink, true);
         producer->abandon_at_ms = now_ms + PRODUCER_ABANDON_MS;
+    } else if (producer->abandon_at_ms == 0 && now_ms >= producer->collect_at_ms) {
+        producer->sink->ops->purge(producer->sink, false);
+        producer->collect_at_ms = now_ms + PRODUCER_COLLECT_MS;
     }
     return producer->abandon_at_ms != 0 && now_ms >= producer->abandon_at_ms;
 }

@@ -18,7 +18,8 @@ struct producer {
     struct sink *sink;             /* NULL: not open */
     uint64_t generation;           /* of the sink: topics of an older one are gone */
     bool is_lost;                  /* fatal: fed no more, to be closed when it is empty */
-    uint64_t purge_at_ms;          /* when lost: what is on the wire is given up then */
+    uint64_t collect_at_ms;        /* when lost: what came back to the client is taken back then */
+    uint64_t purge_at_ms;          /* ... what is on the wire is given up then */
     uint64_t abandon_at_ms;        /* ... and what has no report even so */
     uint64_t open_at_ms;           /* not before */
     bool is_down;                  /* it said so, and has delivered nothing since */

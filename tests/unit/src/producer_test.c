@@ -201,15 +201,32 @@ static void producer_wind_down_gives_up_after_its_deadlines(void **state)
     assert_int_equal(open_at(fixture, 0), 0);
     producer->taken_count = 1;
     producer_lose(producer, &reason, 1000);
-    assert_false(producer_wind_down(producer, 10999));
-    assert_int_equal(fixture->sinks.purges_count, 1);
     assert_false(producer_wind_down(producer, 11000));
+    assert_int_equal(fixture->sinks.purges_count, 2);
     assert_false(producer_wind_down(producer, 15999));
     assert_int_equal(fixture->sinks.purges_count, 2);
     assert_true(producer_wind_down(producer, 16000));
     producer_end(producer, 16000);
     assert_int_equal(producer->taken_count, 0);
     assert_int_equal(fixture->sinks.open_count, 0);
+}
+
+/* A request of a lost producer fails, and its record is in the client's queue again. */
+static void producer_wind_down_takes_back_what_returns_to_the_client(void **state)
+{
+    struct fixture *fixture = *state;
+    struct producer *producer = &fixture->producer;
+    struct message reason = {"lost"};
+    assert_int_equal(open_at(fixture, 0), 0);
+    producer->taken_count = 1;
+    producer_lose(producer, &reason, 1000);
+    assert_false(producer_wind_down(producer, 1499));
+    assert_int_equal(fixture->sinks.purges_count, 1);
+    assert_false(producer_wind_down(producer, 1500));
+    assert_false(producer_wind_down(producer, 1999));
+    assert_int_equal(fixture->sinks.purges_count, 2);
+    assert_false(producer_wind_down(producer, 2000));
+    assert_int_equal(fixture->sinks.purges_count, 3);
 }
 
 int main(void)
@@ -226,6 +243,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(producer_wind_down_gives_up_after_its_deadlines, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(producer_wind_down_takes_back_what_returns_to_the_client,
+                                        setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
