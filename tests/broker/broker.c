@@ -26,7 +26,8 @@ struct topic_option {
 
 struct options {
     long brokers_count;
-    long port; /* 0: any */
+    long port;      /* 0: any */
+    long told_port; /* 0: port */
     struct topic_option topics[TOPICS_MAX];
     size_t topics_count;
     const char *control_path;
@@ -35,10 +36,11 @@ struct options {
 
 static const char usage[] =
     "usage: test-broker [--brokers N] [--port FIRST] [--topic NAME[:PARTITIONS]]...\n"
-    "                   [--control PATH] [--record FILE]\n"
+    "                   [--control PATH] [--record FILE] [--tell-port FIRST]\n"
     "\n"
     "  --brokers N      1 to 16 brokers on 127.0.0.1 (default 1)\n"
     "  --port FIRST     the brokers' ports are FIRST, FIRST + 1, ... (default: any free ones)\n"
+    "  --tell-port FIRST  with --port: tell clients these ports, where a proxy listens\n"
     "  --topic NAME[:PARTITIONS]  create a topic (default 1 partition); other topics are created\n"
     "                   with 4 partitions when a client asks for them\n"
     "  --control PATH   take commands at this unix socket too; without it, the end of standard\n"
@@ -89,6 +91,12 @@ static bool take_option(struct options *options, int letter, struct message *mes
             return false;
         }
         return true;
+    case 'T':
+        if (!client_parse_number(optarg, 1, 65535 - HOOKS_BROKERS_MAX, &options->told_port)) {
+            message_set(message, "--tell-port must be 1 to %d", 65535 - HOOKS_BROKERS_MAX);
+            return false;
+        }
+        return true;
     case 't':
         return add_topic(options, optarg, message);
     case 'c':
@@ -108,6 +116,7 @@ static bool parse_options(struct options *options, int argc, char **argv, struct
     static const struct option names[] = {
         {"brokers", required_argument, NULL, 'b'},
         {"port", required_argument, NULL, 'p'},
+        {"tell-port", required_argument, NULL, 'T'},
         {"topic", required_argument, NULL, 't'},
         {"control", required_argument, NULL, 'c'},
         {"record", required_argument, NULL, 'r'},
@@ -129,6 +138,13 @@ static bool parse_options(struct options *options, int argc, char **argv, struct
         message_set(message, "\"%s\" is not an option", argv[optind]);
         return false;
     }
+    if (options->told_port != 0 && options->port == 0) {
+        message_set(message, "--tell-port needs --port");
+        return false;
+    }
+    if (options->told_port == 0) {
+        options->told_port = options->port;
+    }
     return true;
 }
 
@@ -145,7 +161,7 @@ static bool read_ports(const struct options *options, const char *bootstraps,
             return false;
         }
         ret_ports[i] = (uint16_t)strtoul(++at, NULL, 10);
-        if (options->port != 0 && ret_ports[i] < options->port) {
+        if (options->port != 0 && ret_ports[i] < options->told_port) {
             message_set(message, "fixed ports do not work with this librdkafka (%s)",
                         rd_kafka_version_str());
             return false;
@@ -165,7 +181,8 @@ static rd_kafka_mock_cluster_t *open_cluster(rd_kafka_t *client, const struct op
                                              struct message *message)
 {
     if (options->port != 0) {
-        hooks_fix_ports((uint16_t)options->port, (int)options->brokers_count);
+        hooks_fix_ports((uint16_t)options->port, (uint16_t)options->told_port,
+                        (int)options->brokers_count);
     }
     SPOOL_CLEANUP(cluster_free)
     rd_kafka_mock_cluster_t *cluster =

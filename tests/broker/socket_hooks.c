@@ -42,8 +42,10 @@ static struct {
     rd_kafka_mock_cluster_t *cluster;
     struct hooked_broker brokers[HOOKS_BROKERS_MAX];
     int brokers_count;
-    uint16_t port_next;
-    int ports_left;
+    uint16_t port_first;
+    uint16_t told_first;
+    int ports_count;
+    int ports_used;
     atomic_bool is_gated;
     atomic_bool is_called;
     atomic_uint_fast64_t received_bytes;
@@ -55,6 +57,8 @@ static struct {
 
 int replaced_bind(int fd, const struct sockaddr *address, socklen_t address_size)
     IN_PLACE_OF("bind");
+int replaced_getsockname(int fd, struct sockaddr *address, socklen_t *address_size)
+    IN_PLACE_OF("getsockname");
 int replaced_accept(int fd, struct sockaddr *address, socklen_t *address_size)
     IN_PLACE_OF("accept");
 int replaced_poll(struct pollfd *fds, nfds_t fds_count, int timeout_ms) IN_PLACE_OF("poll");
@@ -63,10 +67,17 @@ ssize_t replaced_recvmsg(int fd, struct msghdr *message, int flags) IN_PLACE_OF(
 static struct accepted accepted[FDS_MAX];
 static _Thread_local bool is_cluster_thread;
 
-void hooks_fix_ports(uint16_t first_port, int count)
+void hooks_fix_ports(uint16_t first_port, uint16_t told_port, int count)
 {
-    hooks.port_next = first_port;
-    hooks.ports_left = count;
+    hooks.port_first = first_port;
+    hooks.told_first = told_port;
+    hooks.ports_count = count;
+}
+
+/* The port at which the broker listens that clients find at told_port. */
+static uint16_t port_of(uint16_t told_port)
+{
+    return (uint16_t)(told_port - hooks.told_first + hooks.port_first);
 }
 
 void hooks_set_cluster(rd_kafka_mock_cluster_t *cluster, const uint16_t *ports, int count)
@@ -124,7 +135,11 @@ int hooks_connect_privately(int fd, const struct sockaddr *address, int address_
     if (bind(fd, (struct sockaddr *)&private, sizeof(private)) < 0) {
         return errno;
     }
-    if (connect(fd, address, (socklen_t)address_size) < 0 && errno != EINPROGRESS) {
+    struct sockaddr_in broker;
+    memcpy(&broker, address, sizeof(broker));
+    (void)address_size;
+    broker.sin_port = htons(port_of(ntohs(broker.sin_port)));
+    if (connect(fd, (struct sockaddr *)&broker, sizeof(broker)) < 0 && errno != EINPROGRESS) {
         return errno;
     }
     return 0;
@@ -137,15 +152,36 @@ int replaced_bind(int fd, const struct sockaddr *address, socklen_t address_size
     if (is_cluster_thread && fd < FDS_MAX) {
         accepted[fd].is_held = false;
     }
-    if (hooks.ports_left > 0 && address->sa_family == AF_INET && address_size == sizeof(fixed)) {
-        memcpy(&fixed, address, sizeof(fixed));
-        if (fixed.sin_port == 0) {
-            fixed.sin_port = htons(hooks.port_next++);
-            hooks.ports_left--;
-            return (int)syscall(SYS_bind, fd, &fixed, sizeof(fixed));
-        }
+    if (address->sa_family != AF_INET || address_size != sizeof(fixed)) {
+        return (int)syscall(SYS_bind, fd, address, address_size);
     }
-    return (int)syscall(SYS_bind, fd, address, address_size);
+    memcpy(&fixed, address, sizeof(fixed));
+    uint16_t port = ntohs(fixed.sin_port);
+    if (port == 0 && hooks.ports_used < hooks.ports_count) {
+        fixed.sin_port = htons((uint16_t)(hooks.port_first + hooks.ports_used++));
+    } else if (port >= hooks.told_first && port < hooks.told_first + hooks.ports_count) {
+        /* A broker that was down listens again at the port that it believes to have. */
+        fixed.sin_port = htons(port_of(port));
+    }
+    return (int)syscall(SYS_bind, fd, &fixed, sizeof(fixed));
+}
+
+/* The mock cluster asks it where its brokers listen. */
+int replaced_getsockname(int fd, struct sockaddr *address, socklen_t *address_size)
+{
+    int r = (int)syscall(SYS_getsockname, fd, address, address_size);
+    struct sockaddr_in name;
+
+    if (r != 0 || address->sa_family != AF_INET) {
+        return r;
+    }
+    memcpy(&name, address, sizeof(name));
+    int at = ntohs(name.sin_port) - hooks.port_first;
+    if (at >= 0 && at < hooks.ports_count) {
+        name.sin_port = htons((uint16_t)(hooks.told_first + at));
+        memcpy(address, &name, sizeof(name));
+    }
+    return r;
 }
 
 static int broker_of_listener(int fd)
@@ -153,9 +189,9 @@ static int broker_of_listener(int fd)
     struct sockaddr_in name = {.sin_port = 0};
     socklen_t name_size = sizeof(name);
 
-    if (getsockname(fd, (struct sockaddr *)&name, &name_size) == 0) {
+    if (syscall(SYS_getsockname, fd, &name, &name_size) == 0) {
         for (int i = 0; i < hooks.brokers_count; i++) {
-            if (hooks.brokers[i].port == ntohs(name.sin_port)) {
+            if (port_of(hooks.brokers[i].port) == ntohs(name.sin_port)) {
                 return i;
             }
         }

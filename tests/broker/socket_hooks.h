@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What librdkafka's mock cluster cannot do, done at its sockets. This program defines bind, accept,
- * poll and recvmsg itself, so that librdkafka calls ours:
+ * What librdkafka's mock cluster cannot do, done at its sockets. This program defines bind,
+ * getsockname, accept, poll and recvmsg itself, so that librdkafka calls ours:
  *
- *   fixed ports   bind() gives the mock brokers the ports that were asked for
+ *   fixed ports   bind() gives the mock brokers the ports that were asked for, and getsockname()
+ *                 names others if clients are to connect elsewhere
  *   hang          poll() and recvmsg() find nothing, as with a stopped broker: the kernel takes
  *                 connections and bytes, and nobody answers
  *   cut           after injected Produce errors the connection ends, unread. The mock cluster does
@@ -26,10 +27,12 @@
 #define HOOKS_BROKERS_MAX 16
 #define HOOKS_PRIVATE_ADDRESS 0x7f000002U /* 127.0.0.2 */
 
-/* The next count sockets that are bound to a free port get first_port, first_port + 1, ... */
-void hooks_fix_ports(uint16_t first_port, int count);
+/* The next count sockets that are bound to a free port get first_port, first_port + 1, ... The mock
+ * cluster believes, and so tells clients, that they are told_port, told_port + 1, ...: somebody who
+ * listens there and passes on (a proxy) is between clients and brokers then. */
+void hooks_fix_ports(uint16_t first_port, uint16_t told_port, int count);
 
-/* Says which broker listens on which port. Call before clients connect. */
+/* Says which broker clients find at which port. Call before clients connect. */
 void hooks_set_cluster(rd_kafka_mock_cluster_t *cluster, const uint16_t *ports, int count);
 
 void hooks_set_hung(int broker, bool is_hung);
@@ -50,7 +53,7 @@ void hooks_release(uint64_t received_bytes);
 /* Whether librdkafka calls our functions: false until a client has connected. */
 bool hooks_are_called(void);
 
-/* librdkafka's connect_cb for private clients. */
+/* librdkafka's connect_cb for private clients: they connect to the brokers themselves. */
 int hooks_connect_privately(int fd, const struct sockaddr *address, int address_size,
                             const char *id, void *opaque);
 

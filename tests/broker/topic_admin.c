@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* topic-admin: creates, deletes and describes topics; faster than the brokers' own Java tools. */
+/* topic-admin: creates, deletes, changes and describes topics; faster than the brokers' own Java
+ * tools. */
+#include "tests/broker/admin_change.h"
 #include "tests/broker/client.h"
 
 #include <getopt.h>
@@ -31,6 +33,11 @@ static const char usage[] =
     "  delete TOPIC\n"
     "  describe TOPIC                       one line a partition: partition, leader (-1: none),\n"
     "                                       replicas, in-sync replicas (comma-separated)\n"
+    "  partitions TOPIC COUNT               more than there are; wait until they have leaders\n"
+    "  set TOPIC NAME=VALUE                 its only setting of its own; -: none\n"
+    "  set-broker ID NAME=VALUE             the same for a broker, without a restart\n"
+    "  allow TOPIC USER                     the user may write to the topic\n"
+    "  forbid TOPIC USER                    takes back what \"allow\" gave\n"
     "\n"
     "Tries again until it is done or the time (30 seconds by default) is over. A property is\n"
     "librdkafka's, or sasl.password.file=PATH.\n"
@@ -276,10 +283,11 @@ struct command {
 static const struct command *find_command(const struct options *options, struct message *message)
 {
     static const struct command commands[] = {
-        {"brokers", 1, step_brokers},
-        {"create", 4, step_create},
-        {"delete", 2, step_delete},
-        {"describe", 2, step_describe},
+        {"brokers", 1, step_brokers},         {"create", 4, step_create},
+        {"delete", 2, step_delete},           {"describe", 2, step_describe},
+        {"partitions", 3, change_partitions}, {"set", 3, change_topic},
+        {"set-broker", 3, change_broker},     {"allow", 3, change_allow},
+        {"forbid", 3, change_forbid},
     };
 
     for (size_t i = 0; i < SPOOL_COUNT_OF(commands); i++) {

@@ -16,14 +16,19 @@ class EmbeddedBroker:
     Starts test-broker at fixed ports, so that it can be started again at the same address.
 
     topics: name -> number of partitions. record: every record that is accepted goes to a file,
-    which records() reads: the broker itself forgets all but the last few megabytes.
+    which records() reads: the broker itself forgets all but the last few megabytes. told_port: the
+    first of the ports that clients are told instead; somebody has to pass on from there.
     """
 
-    def __init__(self, folder, *, brokers=1, topics=None, record=False, port=None):
+    def __init__(
+        self, folder, *, brokers=1, topics=None, record=False, port=None, told_port=None
+    ):
         self.folder = Path(folder)
         self.port = port or process.free_port_range(brokers)
         self.record_path = self.folder / "recorded.tsv" if record else None
         arguments = [process.program("test-broker"), "--brokers", brokers, "--port", self.port]
+        if told_port is not None:
+            arguments += ["--tell-port", told_port]
         for name, partitions in (topics or {}).items():
             arguments += ["--topic", f"{name}:{partitions}"]
         if record:

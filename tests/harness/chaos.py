@@ -7,6 +7,7 @@ order; after a kill the next run goes on behind the last acknowledged line. Line
 over without an acknowledgement may be in the topic or not.
 """
 
+import json
 import random
 import subprocess
 import threading
@@ -23,13 +24,18 @@ def split(line):
 
 
 class Run:
-    """One run of spool-forward --publish: a feeder, a reader of acknowledgements, the process."""
+    """
+    One run of spool-forward --publish: a feeder, a reader of acknowledgements, the process.
+    statistics: what it printed at its end, with --json.
+    """
 
     def __init__(self, arguments, log_path, lines, lines_per_second):
         self.lines = lines
         self.lines_per_second = lines_per_second
         self.handed_over = 0
         self.sequences = []
+        self.statistics = None
+        self.is_stopping = threading.Event()
         self.program = process.Program(
             arguments, log_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
@@ -45,7 +51,7 @@ class Run:
         chunk = max(1, int(self.lines_per_second / 50))
         begin = time.monotonic()
         try:
-            while self.handed_over < len(self.lines):
+            while self.handed_over < len(self.lines) and not self.is_stopping.is_set():
                 part = self.lines[self.handed_over : self.handed_over + chunk]
                 # Before the write: what is in the pipe when the program dies may have been read.
                 self.handed_over += len(part)
@@ -61,8 +67,13 @@ class Run:
     def _read(self):
         for line in self.program.popen.stdout:
             # A last line cut off by the kill is no acknowledgement: it could be 12 of 123.
-            if line.endswith(b"\n"):
+            if line.startswith(b"{"):
+                self.statistics = json.loads(line)
+            elif line.endswith(b"\n"):
                 self.sequences.append(int(line))
+
+    def stop_feeding(self):
+        self.is_stopping.set()
 
     def finish(self):
         code = self.program.popen.wait()

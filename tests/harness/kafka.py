@@ -120,6 +120,9 @@ class Node:
         self.number = number
         self.folder = folder
         self.port, self.controller_port, self.internal_port = ports
+        self.told_port = self.port  # where clients are told that it is
+        self.data = folder / "data"
+        self.environment = None  # None: like ours
         self.properties = folder / "server.properties"
         self.program = None
 
@@ -129,14 +132,25 @@ class Node:
 
 class KafkaCluster:
     """
-    A context manager; inside it, the cluster answers. nodes: 1 or 3, numbered from 0. sasl:
-    clients log in with SASL/PLAIN over TLS, and client_properties() says how.
+    A context manager; inside it, the cluster answers. nodes: 1 or 3, numbered from 0.
+
+    sasl: clients log in with SASL/PLAIN over TLS, and client_properties() says how. acls: they log in
+    without TLS, and may write to the topics that allow() names. told_ports: clients are told that the
+    nodes are there; somebody has to pass on from there to each node's port. settings: more of the
+    server's.
+
+    What this object asks and reads itself goes by the nodes' internal listeners: without a login,
+    with all rights, by nobody who passes on.
     """
 
-    def __init__(self, folder, nodes=1, sasl=False):
+    def __init__(
+        self, folder, nodes=1, sasl=False, *, acls=False, told_ports=None, settings=None
+    ):
         self.folder = Path(folder)
         self.heap_mb = HEAP_MB[nodes]
         self.sasl = sasl
+        self.acls = acls
+        self.settings = settings or {}
         self.password = "test-" + uuid.uuid4().hex
         self.password_path = self.folder / "password"
         self.ca_path = self.folder / "ca.pem"
@@ -146,13 +160,18 @@ class KafkaCluster:
             Node(number, self.folder / f"node-{number}", ports[3 * number : 3 * number + 3])
             for number in range(nodes)
         ]
-        self.bootstrap = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+        for node, port in zip(self.nodes, told_ports or []):
+            node.told_port = port
+        self.bootstrap = ",".join(f"127.0.0.1:{node.told_port}" for node in self.nodes)
+        self.internal_bootstrap = ",".join(
+            f"127.0.0.1:{node.internal_port}" for node in self.nodes
+        )
 
     def __enter__(self):
         try:
             for node in self.nodes:
-                node.folder.mkdir(parents=True)
-            if self.sasl:
+                node.folder.mkdir(parents=True, exist_ok=True)
+            if self.sasl or self.acls:
                 self._make_secrets()
             self._format()
             for node in self.nodes:
@@ -171,24 +190,30 @@ class KafkaCluster:
     def _make_secrets(self):
         self.password_path.touch(mode=0o600)
         self.password_path.write_text(self.password + "\n", encoding="ascii")
-        self.server_path = make_server_certificate(self.folder, make_authority(self.folder))
+        if self.sasl:
+            self.server_path = make_server_certificate(self.folder, make_authority(self.folder))
 
     def client_properties(self, password_path=None, ca_path=None):
         """librdkafka's properties for a client, as name=value."""
-        if not self.sasl:
+        if not self.sasl and not self.acls:
             return []
-        return [
-            "security.protocol=sasl_ssl",
+        properties = [
+            f"security.protocol={'sasl_ssl' if self.sasl else 'sasl_plaintext'}",
             "sasl.mechanism=PLAIN",
             f"sasl.username={USER}",
             f"sasl.password.file={password_path or self.password_path}",
-            f"ssl.ca.location={ca_path or self.ca_path}",
         ]
+        if self.sasl:
+            properties.append(f"ssl.ca.location={ca_path or self.ca_path}")
+        return properties
 
     def _server_properties(self, node):
-        listeners = f"CLIENT://127.0.0.1:{node.port},INTERNAL://127.0.0.1:{node.internal_port}"
+        internal = f"INTERNAL://127.0.0.1:{node.internal_port}"
+        listeners = f"CLIENT://127.0.0.1:{node.port},{internal}"
         controllers = [f"{each.number}@127.0.0.1:{each.controller_port}" for each in self.nodes]
-        client_protocol = "SASL_SSL" if self.sasl else "PLAINTEXT"
+        client_protocol = "PLAINTEXT"
+        if self.sasl or self.acls:
+            client_protocol = "SASL_SSL" if self.sasl else "SASL_PLAINTEXT"
         replicas = len(self.nodes)
         properties = {
             "process.roles": "broker,controller",
@@ -196,11 +221,12 @@ class KafkaCluster:
             "controller.quorum.voters": ",".join(controllers),
             "controller.listener.names": "CONTROLLER",
             "listeners": f"{listeners},CONTROLLER://127.0.0.1:{node.controller_port}",
-            "advertised.listeners": listeners,
+            "advertised.listeners": f"CLIENT://127.0.0.1:{node.told_port},{internal}",
             "listener.security.protocol.map": f"CLIENT:{client_protocol},INTERNAL:PLAINTEXT,"
             "CONTROLLER:PLAINTEXT",
             "inter.broker.listener.name": "INTERNAL",
-            "log.dirs": node.folder / "data",
+            "log.dirs": node.data,
+            "metadata.log.dir": node.folder / "metadata",
             "auto.create.topics.enable": "false",
             "group.initial.rebalance.delay.ms": 0,
             "default.replication.factor": replicas,
@@ -220,14 +246,24 @@ class KafkaCluster:
             "background.threads": 2,
             "log.cleaner.dedupe.buffer.size": 4 << 20,
         }
-        if self.sasl:
+        if self.sasl or self.acls:
             properties |= {
                 "listener.name.client.sasl.enabled.mechanisms": "PLAIN",
                 "listener.name.client.plain.sasl.jaas.config": "org.apache.kafka.common.security."
                 f'plain.PlainLoginModule required user_{USER}="{self.password}";',
+            }
+        if self.acls:
+            properties |= {
+                "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+                # Who comes by the other listeners.
+                "super.users": "User:ANONYMOUS",
+            }
+        if self.sasl:
+            properties |= {
                 "listener.name.client.ssl.keystore.type": "PEM",
                 "listener.name.client.ssl.keystore.location": self.server_path,
             }
+        properties |= self.settings
         return "".join(f"{name}={value}\n" for name, value in properties.items())
 
     def _java(self, heap_mb, *arguments):
@@ -265,7 +301,9 @@ class KafkaCluster:
         if node.is_running():
             raise RuntimeError(f"node {number} is running")
         command = self._java(self.heap_mb, "kafka.Kafka", node.properties)
-        node.program = process.Program(command, node.folder / "server.log")
+        node.program = process.Program(
+            command, node.folder / "server.log", env=node.environment
+        )
 
     def wait_ready(self):
         """Waits until every node that runs is registered and answers."""
@@ -281,7 +319,8 @@ class KafkaCluster:
 
     def _answers(self, node, brokers_count):
         try:
-            return len(self._admin("brokers", bootstrap=f"127.0.0.1:{node.port}")) >= brokers_count
+            bootstrap = f"127.0.0.1:{node.internal_port}"
+            return len(self._admin("brokers", bootstrap=bootstrap)) >= brokers_count
         except topic.TopicError:
             return False
 
@@ -315,15 +354,30 @@ class KafkaCluster:
     # --- Topics ----------------------------------------------------------------------------------
 
     def _admin(self, *words, bootstrap=None):
-        return topic.admin(
-            bootstrap or self.bootstrap, *words, properties=self.client_properties()
-        )
+        return topic.admin(bootstrap or self.internal_bootstrap, *words)
 
     def create_topic(self, name, partitions=1, replication=None):
         self._admin("create", name, partitions, replication or len(self.nodes))
 
     def delete_topic(self, name):
         self._admin("delete", name)
+
+    def add_partitions(self, name, partitions):
+        self._admin("partitions", name, partitions)
+
+    def set_topic(self, name, setting="-"):
+        """The topic's only setting of its own, as NAME=VALUE; none."""
+        self._admin("set", name, setting)
+
+    def set_broker(self, number, setting="-"):
+        self._admin("set-broker", number, setting)
+
+    def allow(self, name):
+        """Clients may write to the topic (with acls)."""
+        self._admin("allow", name, USER)
+
+    def forbid(self, name):
+        self._admin("forbid", name, USER)
 
     def _describe(self, name, partition):
         for line in self._admin("describe", name):
@@ -342,6 +396,6 @@ class KafkaCluster:
         return self._describe(name, partition)[1]
 
     def read(self, name, **options):
-        """All records of a topic: see topic.read."""
-        options.setdefault("properties", self.client_properties())
-        return topic.read(self.bootstrap, name, **options)
+        """All records of a topic: see topic.read. With properties, as a client reads them."""
+        bootstrap = self.bootstrap if "properties" in options else self.internal_bootstrap
+        return topic.read(bootstrap, name, **options)

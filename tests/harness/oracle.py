@@ -28,17 +28,24 @@ class Oracle:
     never came, then consumed(...) for each record in the order of the topic; then summary().
     """
 
-    def __init__(self, payload_form="base64"):
+    def __init__(self, payload_form="base64", *, headers=None, keys_may_move=False):
+        """
+        headers: what each record has beside the spool-id, as (name, value); None: not looked at.
+        keys_may_move: partitions were added, so a key has an order in each partition by itself.
+        """
         if payload_form not in ("base64", "crc32"):
             raise ValueError("the oracle compares payloads: base64 or crc32")
         self.payload_form = payload_form
+        self.headers = headers
+        self.keys_may_move = keys_may_move
         self.expected = {}  # sequence -> (key, digest)
         self.offers = {}  # (key, digest) -> how many
         self.occurrences = {}  # sequence -> how often it was consumed
         self.uuid = None
         self.last_offsets = {}  # (topic, partition) -> offset
-        self.last_firsts = {}  # key -> sequence of its latest first occurrence
-        self.partitions = {}  # key -> (topic, partition)
+        # Of each key, or of each key in each partition if keys may move:
+        self.last_firsts = {}  # -> sequence of the latest first occurrence
+        self.partitions = {}  # -> (topic, partition)
         self.unacknowledged_count = 0
         self.problems = {"corrupt": [], "reordered": [], "split": [], "foreign": []}
 
@@ -50,6 +57,10 @@ class Oracle:
     def offered(self, key, payload):
         line = (key, digest(payload, self.payload_form))
         self.offers[line] = self.offers.get(line, 0) + 1
+
+    def begin_log(self):
+        """What is consumed from here on is of a topic that was made anew: its offsets begin again."""
+        self.last_offsets.clear()
 
     def consumed(self, record):
         place = (record.topic, record.partition)
@@ -89,22 +100,26 @@ class Oracle:
                 self.problems["corrupt"].append(sequence)
         elif line != expected:
             self.problems["corrupt"].append(sequence)
+        headers = [each for each in record.headers if each[0] != "spool-id"]
+        if self.headers is not None and headers != self.headers:
+            self.problems["corrupt"].append(sequence)
 
     def _check_order(self, record, sequence, place):
-        if self.partitions.setdefault(record.key, place) != place:
+        ordered = (record.key, place) if self.keys_may_move else record.key
+        if self.partitions.setdefault(ordered, place) != place:
             self.problems["split"].append((record.key, sequence, *place))
             return
-        last = self.last_firsts.get(record.key, -1)
+        last = self.last_firsts.get(ordered, -1)
         if sequence < last:
             self.problems["reordered"].append((record.key, sequence, last))
         else:
-            self.last_firsts[record.key] = sequence
+            self.last_firsts[ordered] = sequence
 
     def summary(self):
         """
         Counts, ok, and up to ten examples of each kind of problem:
         lost        accepted, not in the topic
-        corrupt     key or payload differ from what was published
+        corrupt     key, payload or headers differ from what was published
         reordered   a key's first occurrence after that of a later sequence
         split       a key in two partitions, so that it has no order
         foreign     without this spool's spool-id

@@ -142,6 +142,40 @@ class OracleTest(unittest.TestCase):
         consumed[2] = consumed[2]._replace(payload=crc(b"payload 4"))
         self.assert_only(self.judge(consumed, payload_form="crc32"), corrupt=1)
 
+    def judged(self, consumed, **options):
+        judged = oracle.Oracle(**options)
+        for number in range(1, 10):
+            judged.accepted(*line(number))
+        for each in consumed:
+            judged.consumed(each)
+        return judged.summary()
+
+    def test_other_headers_are_found(self):
+        headers = [("origin", b"x"), ("spool-id", b"..."), ("empty", None)]
+        consumed = [each._replace(headers=headers) for each in records(range(1, 10))]
+        wanted = [("origin", b"x"), ("empty", None)]
+        self.assert_only(self.judged(consumed, headers=wanted))
+        for wrong in ([], headers[:2], [("origin", b"y"), ("empty", None)], [*headers, headers[0]]):
+            consumed[3] = consumed[3]._replace(headers=wrong)
+            self.assert_only(self.judged(consumed, headers=wanted), corrupt=1)
+
+    def test_keys_that_move_have_an_order_in_each_partition(self):
+        consumed = records(range(1, 10))
+        consumed[6:] = [record(each, at, partition=1) for at, each in enumerate((7, 8, 9))]
+        self.assert_only(self.judged(consumed, keys_may_move=True))
+        consumed[0], consumed[3] = record(4, 0), record(1, 3)
+        self.assert_only(self.judged(consumed, keys_may_move=True), reordered=1)
+
+    def test_offsets_of_a_topic_that_was_made_anew_begin_again(self):
+        judged = oracle.Oracle()
+        for number in range(1, 10):
+            judged.accepted(*line(number))
+        for numbers in (range(1, 5), range(4, 10)):
+            judged.begin_log()
+            for each in records(numbers):
+                judged.consumed(each)
+        self.assert_only(judged.summary(), duplicates=1)
+
     def test_offsets_out_of_order_are_refused(self):
         with self.assertRaises(ValueError):
             self.judge([record(1, 1), record(2, 0)])

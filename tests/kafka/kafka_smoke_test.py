@@ -113,7 +113,8 @@ class KafkaTest(unittest.TestCase):
         cluster = self.start(sasl=True)
         cluster.create_topic("t")
         self.assertEqual(produce(cluster, lines(0, 100)), 0)
-        self.assertEqual(contents(cluster), sorted(lines(0, 100)))
+        read = contents(cluster, properties=cluster.client_properties())
+        self.assertEqual(read, sorted(lines(0, 100)))
 
         wrong = cluster.folder / "wrong-password"
         wrong.write_text("not-the-secret\n", encoding="ascii")
