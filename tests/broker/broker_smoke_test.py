@@ -178,12 +178,14 @@ class BrokerSmokeTest(unittest.TestCase):
             ("test-broker", ["--brokers", "0"]),
             ("test-broker", ["--topic", "t:none"]),
             ("test-broker", ["--port", "65535"]),
+            ("test-broker", ["--tell-port", "20000"]),
             ("test-broker", ["word"]),
             ("topic-read", []),
             ("topic-read", ["--brokers", "b", "--topic", "t", "--expect", "few"]),
             ("topic-read", ["--brokers", "b", "--topic", "t", "--property", "no.such=1"]),
             ("topic-admin", ["--brokers", "b"]),
             ("topic-admin", ["--brokers", "b", "create", "t"]),
+            ("topic-admin", ["--brokers", "b", "allow", "t"]),
         ):
             with self.subTest(name=name, arguments=arguments):
                 result = subprocess.run(
