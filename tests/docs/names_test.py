@@ -8,6 +8,7 @@ documents, and whatever they name is there. SPOOL_BUILD_DIR names a folder with 
 import re
 import subprocess
 import sys
+import tempfile
 import unittest
 from pathlib import Path
 
@@ -15,9 +16,9 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS / "check"), str(TESTS / "docs")]
 
 import sayings  # noqa: E402
-from harness import process  # noqa: E402
+from harness import forward, process  # noqa: E402
 from markdown import ROOT, Document, documents, first_cells, spans  # noqa: E402
-from source import Tree  # noqa: E402
+from source import Source, Tree  # noqa: E402
 
 GUIDE = "docs/opensips-module.md"
 MESSAGES = "docs/messages.md"
@@ -231,6 +232,15 @@ class Programs(Names):
                 )
 
 
+    def test_statistics_of_spool_forward(self):
+        with tempfile.TemporaryDirectory() as folder:
+            broker = ["--broker", "[k]127.0.0.1:1/t"]
+            ran = forward.run("--spool", f"{folder}/spool", *broker, "--drain", "--json")
+        printed = set(ran.statistics()) | set(ran.statistics()["destinations"][0])
+        section = self.page("spool-forward").partition("# STATISTICS")[2].partition("\n# ")[0]
+        self.assert_same(printed, re.findall(r"\*([a-z_]+)\*", section))
+
+
 class Figures(Names):
     """Metrics, alerts, and what spool-inspect prints."""
 
@@ -285,6 +295,32 @@ class Figures(Names):
         }
         document = Document("docs/spool-inspect-json.md")
         self.assert_same(schemas, re.findall(r"^\| `(spool-inspect/\w+/\d+)`", document.text, re.M))
+
+
+SNIPPET = """
+static int f(void)
+{
+    message_set(m, "%s: more than %d%% of %" PRIu64
+                   " \\"bytes\\"", a, b, c);
+    LM_ERR("%s: %s\\n", other, is_it ? "this is a text that is a whole sentence"
+                                       : "short");
+    inspect_say("no destination '%.*s'", 1, d);
+    LM_DBG("nobody sees what is said here\\n");
+}
+"""
+
+
+class Sayings(Names):
+    def test_texts_are_found_in_code(self):
+        found = [text for _, text in sayings.of_source(Source("src/f.c", SNIPPET))]
+        self.assertEqual(
+            found,
+            [
+                '…: more than …% of … "bytes"',
+                "this is a text that is a whole sentence",
+                "no destination '…'",
+            ],
+        )
 
 
 class Messages(Names):

@@ -144,6 +144,8 @@ class Commands(case.Case):
         (block,) = [each for each in blocks("sh") if each.scene == "build"]
         with Sandbox() as sandbox:
             sandbox.more_replacements = [
+                ("tests/install-dependencies", f"{TESTS}/install-dependencies"),
+                (" -o opensips -g opensips", ""),
                 ("-S .", f"-S {TESTS.parent}"),
                 ("-B build", f"-B {where}"),
                 ("--build build", f"--build {where}"),
