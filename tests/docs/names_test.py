@@ -302,7 +302,7 @@ static int f(void)
 {
     message_set(m, "%s: more than %d%% of %" PRIu64
                    " \\"bytes\\"", a, b, c);
-    LM_ERR("%s: %s\\n", other, is_it ? "this is a text that is a whole sentence"
+    LM_ERR("%s: %s\\n", other, is_it ? "here is one text that is a whole sentence"
                                        : "short");
     inspect_say("no destination '%.*s'", 1, d);
     LM_DBG("nobody sees what is said here\\n");
@@ -317,7 +317,7 @@ class Sayings(Names):
             found,
             [
                 '…: more than …% of … "bytes"',
-                "this is a text that is a whole sentence",
+                "here is one text that is a whole sentence",
                 "no destination '…'",
             ],
         )
