@@ -344,6 +344,14 @@ class Messages(Names):
         cells = " ".join(first_cells(self.document.section("## The word in front")))
         self.assert_same(names, spans(cells))
 
+    def test_reasons_of_refusals(self):
+        pattern = r'\[OUTCOME_\w+\]\s*=\s*\{\s*"(\w+)",\s*((?:"[^"]*"\s*)+)\}'
+        pairs = re.findall(pattern, code("spool/outcome.c"))
+        rows = {f"| {''.join(strings(text))} | `{name}` |" for name, text in pairs[1:]}
+        section = self.document.section("### spool-forward")
+        listed = re.findall(r"^\| (?:not|perhaps) accepted: .* \|$", section, re.MULTILINE)
+        self.assert_same(rows, listed)
+
     def test_each_row_says_what_to_do(self):
         for line in self.document.text.splitlines():
             if line.startswith("|"):

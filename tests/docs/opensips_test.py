@@ -17,6 +17,7 @@ sys.path[:0] = [str(TESTS), str(TESTS / "docs")]
 
 from blocks_test import blocks  # noqa: E402
 from harness import process  # noqa: E402
+from markdown import Document, spans  # noqa: E402
 from opensips import case, server, sip  # noqa: E402
 from sandbox import Sandbox  # noqa: E402
 
@@ -136,7 +137,23 @@ class Commands(case.Case):
                     port = one.config.mi_port
                     sandbox.tool("opensips-cli", CLI, python=sys.executable, port=port)
                     sandbox.run(block.text)
+        self.assert_members_documented(one)
         self.stop(one)
+
+    def assert_members_documented(self, one):
+        """Each member of the commands' answers is named in the guide."""
+        self.assertEqual(self.client(one).send(sip.Request("MESSAGE", "two")), 200)
+        one.mi("kafka_pause", "cdr")
+        self.wait(lambda: one.statistic("kafka:paused") == 1, "it is paused")
+        self.assertEqual(self.client(one).send(sip.Request("MESSAGE", "three")), 200)
+        answers = [one.mi("kafka_status"), one.mi("kafka_list", "cdr"), one.mi("kafka_flush")]
+        answers += [one.mi("kafka_resume", "cdr"), one.mi("kafka_drop", "cdr", "waiting")]
+        answers += [answers[0]["all"], *answers[0]["destinations"], *answers[1]["records"]]
+        self.assertTrue(answers[1]["records"])
+        guide = Document("docs/opensips-module.md")
+        named = set(spans(guide.section("## MI commands") + guide.section("## Statistics")))
+        members = {name for each in answers for name in each}
+        self.assertEqual(sorted(members - named), [])
 
     def test_build(self):
         """In the tests' own build tree, where there is nothing left to do."""
