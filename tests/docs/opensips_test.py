@@ -7,6 +7,7 @@ tree it says that it skips them. SPOOL_BUILD_DIR names a folder that the module 
 
 import os
 import re
+import subprocess
 import sys
 import unittest
 from concurrent.futures import ThreadPoolExecutor
@@ -112,6 +113,33 @@ class Configurations(case.Case):
         bad = one.bad_lines(["E_ACC_CDR", case.OUTAGE])
         code = one.terminate()
         self.assertEqual((bad, code), ([], 0), one.log()[-3000:])
+
+
+class Migration(case.Case):
+    """What the table says of properties."""
+
+    def is_refused(self, properties):
+        address = f'"[k1]127.0.0.1:1/t?{properties}"'
+        config = self.config("", parameters=f'modparam("event_kafka", "broker_id", {address})\n')
+        path = self.folder / "checked.cfg"
+        path.write_text(config.text(), encoding="utf-8")
+        command = [self.tree.binary, "-C", "-f", path]
+        environment = server.Server(self.folder, config).env
+        ran = subprocess.run(command, env=environment, capture_output=True, check=False)
+        return ran.returncode != 0
+
+    def test_properties(self):
+        section = Document("docs/opensips-module.md").section("## Migration from the stock module")
+        rows = [line for line in section.splitlines() if re.match(r"\|.*`[gt]\.\S+=", line)]
+        self.assertGreater(len(rows), 2)
+        for row in rows:
+            for properties in re.findall(r"`([gt]\.[^`]+=[^`]+)`", row.split("|")[1]):
+                with self.subTest(properties=properties):
+                    is_refused = self.is_refused(properties)
+                    self.assertEqual(is_refused, "**refused**" in row)
+                    for instead in re.findall(r"`([gs]\.[^`]+=[^`]+)`", row.split("|")[3]):
+                        together = f"{properties}&{instead}" if is_refused else instead
+                        self.assertFalse(self.is_refused(together), together)
 
 
 class Commands(case.Case):
