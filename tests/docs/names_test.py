@@ -288,6 +288,14 @@ class Figures(Names):
                 with self.subTest(alert=name, part=part):
                     self.assertIn(part, section)
 
+    def test_errors_of_kafka_that_documents_name(self):
+        known = set(re.findall(r'\(-?\d+, "(\w+)"\)', code("src/verdict.c")))
+        for path in (GUIDE, OPERATIONS, MESSAGES, "docs/durability.md"):
+            for span in spans(Document(path).text):
+                if re.fullmatch(r"(?!_ID)_[A-Z_]+|(?!E_)[A-Z]+(_[A-Z]+)+", span):
+                    with self.subTest(document=path):
+                        self.assertTrue(span in known, span)
+
     def test_documents_of_json(self):
         schemas = {
             "spool-inspect/" + path.stem.replace("-", "/")
