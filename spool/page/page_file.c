@@ -128,6 +128,14 @@ static int page_file_open_regular(int dir_fd, const char *dir, struct message *m
     return 0;
 }
 
+/* Whether the first transaction, which makes a spool, was never committed. */
+static bool page_file_is_new(const struct page_file *file)
+{
+    const struct page_meta *newest = page_file_newest(file);
+    return file->file_bytes == 0 ||
+           (newest != NULL && newest->main.root == PAGE_NONE && newest->last_page == 1);
+}
+
 int page_file_open(struct page_file *file, int dir_fd, const char *dir, struct message *message)
 {
     int fd = -1;
@@ -138,6 +146,14 @@ int page_file_open(struct page_file *file, int dir_fd, const char *dir, struct m
     }
     file->fd = fd;
     r = page_file_reread(file);
+    if (r >= 0 && page_file_is_new(file)) {
+        message_set(message,
+                    "%s/%s: there is no spool in it yet: the program that makes it is at it, or "
+                    "has ended: start it again",
+                    dir, DATA_FILE);
+        page_file_close(file);
+        return PAGE_FILE_E_REFUSED;
+    }
     if (r == PAGE_FILE_E_DAMAGED) {
         message_set(message, "%s/%s: damaged: neither of its two meta pages can be used (%s; %s)",
                     dir, DATA_FILE, file->metas[0].what, file->metas[1].what);

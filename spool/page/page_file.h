@@ -22,7 +22,7 @@ struct page_file {
     struct page_file_meta metas[2];
 };
 
-#define PAGE_FILE_E_REFUSED 1 /* no file that can be read; message says why */
+#define PAGE_FILE_E_REFUSED 1 /* no file that can be read, or no spool yet; message says why */
 #define PAGE_FILE_E_DAMAGED 2 /* neither meta page can be used; message says so */
 #define PAGE_FILE_E_SHORT 3   /* the file ends before the page's end */
 
