@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "spool/audit.h"
 
+#include "spool/audit_private.h"
 #include "spool/batch_private.h"
 #include "spool/little_endian.h"
+#include "spool/point.h"
 #include "spool/transaction.h"
 
 #include <assert.h>
@@ -125,9 +127,7 @@ static int audit_make_room(MDB_txn *txn, MDB_dbi db, uint64_t *ret_number)
     return code;
 }
 
-/* Writes the entry under the number, or, when that is 0, under a new one. The database is made when
- * it is first needed. LMDB's code. */
-static int audit_put(MDB_txn *txn, const struct audit_entry *entry, uint64_t *number)
+int audit_put(MDB_txn *txn, const struct audit_entry *entry, uint64_t *number)
 {
     MDB_dbi db;
     uint64_t new_number = *number;
@@ -146,6 +146,7 @@ static int audit_put(MDB_txn *txn, const struct audit_entry *entry, uint64_t *nu
     code = mdb_put(txn, db, &key, &data, MDB_RESERVE);
     if (code == 0) {
         audit_encode(entry, data.mv_data);
+        SPOOL_POINT("audit.put");
         *number = new_number;
     }
     return code;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "spool/pause.h"
 
+#include "spool/audit_private.h"
 #include "spool/transaction.h"
 
 #include <assert.h>
@@ -53,20 +54,30 @@ static int pause_set(struct spool *spool, MDB_txn *txn, uint32_t destination, bo
     return mdb_put(txn, spool->meta, &key, &data, 0);
 }
 
-int spool_pause(struct spool *spool, uint32_t destination, bool pauses, struct message *message)
+int spool_pause_audited(struct spool *spool, uint32_t destination, bool pauses,
+                        const struct audit_entry *entry, struct message *message)
 {
     assert(destination >= 1 && destination <= spool_destinations_count(spool));
     MDB_txn *txn = NULL;
     uint64_t since_wall_ms = 0;
+    uint64_t number = 0;
     int code = transaction_begin(spool, 0, &txn);
     if (code == 0) {
         code = pause_get(spool, txn, destination, &since_wall_ms);
     }
     if (code == 0 && (since_wall_ms != 0) != pauses) {
         code = pause_set(spool, txn, destination, pauses);
+        if (code == 0 && entry != NULL) {
+            code = audit_put(txn, entry, &number);
+        }
     }
     return transaction_end_write(
         spool, txn, code, pauses ? "pause the destination" : "let the destination go on", message);
+}
+
+int spool_pause(struct spool *spool, uint32_t destination, bool pauses, struct message *message)
+{
+    return spool_pause_audited(spool, destination, pauses, NULL, message);
 }
 
 int spool_paused_since(struct spool *spool, uint32_t destination, uint64_t *ret_since_wall_ms)

@@ -7,6 +7,7 @@
 #ifndef SPOOL_PAUSE_H
 #define SPOOL_PAUSE_H
 
+#include "spool/audit.h"
 #include "spool/base.h"
 #include "spool/spool.h"
 
@@ -16,6 +17,10 @@
  * 0. */
 SPOOL_MUST_CHECK int spool_pause(struct spool *spool, uint32_t destination, bool pauses,
                                  struct message *message);
+
+/* The same, with an entry of the audit log in the same transaction, if it changes anything. */
+SPOOL_MUST_CHECK int spool_pause_audited(struct spool *spool, uint32_t destination, bool pauses,
+                                         const struct audit_entry *entry, struct message *message);
 
 /* Since when the destination is paused, 0: it is not. One short read transaction. 0, -errno. */
 SPOOL_MUST_CHECK int spool_paused_since(struct spool *spool, uint32_t destination,

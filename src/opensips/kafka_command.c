@@ -26,6 +26,9 @@
 
 #define PAYLOAD_SHOWN_BYTES 512
 
+/* Who it was, in the audit log. */
+#define COMMAND_WHO "OpenSIPS MI"
+
 static uint64_t command_now_ms(void)
 {
     return clock_system()->monotonic_ms(clock_system());
@@ -302,7 +305,7 @@ static void act_audit(struct spool *spool, const struct kafka_command *command, 
         .ended_wall_ms = now_ms,
         .records_count = records_count,
         .bytes = bytes,
-        .who = {"OpenSIPS MI", strlen("OpenSIPS MI")},
+        .who = {COMMAND_WHO, strlen(COMMAND_WHO)},
         .what = {what, strlen(what)},
     };
     (void)!spool_audit_append(spool, &entry, &message);
@@ -371,11 +374,17 @@ static json_t *command_pause(struct pipeline *pipeline, const struct kafka_comma
 {
     bool pauses = command->kind == KAFKA_COMMAND_PAUSE;
     struct spool *spool = pipeline_spool(pipeline);
-    if (spool_pause(spool, id, pauses, message) != 0) {
+    uint64_t now_ms = clock_system()->wall_ms(clock_system());
+    struct audit_entry entry = {
+        .act = pauses ? AUDIT_PAUSE : AUDIT_RESUME,
+        .destination = id,
+        .begun_wall_ms = now_ms,
+        .ended_wall_ms = now_ms,
+        .who = {COMMAND_WHO, strlen(COMMAND_WHO)},
+    };
+    if (spool_pause_audited(spool, id, pauses, &entry, message) != 0) {
         return NULL;
     }
-    const struct settlement model = {.destination = id};
-    act_audit(spool, command, pauses ? AUDIT_PAUSE : AUDIT_RESUME, &model, 0, 0);
     return json_pack("{s:b}", "is_paused", pauses);
 }
 

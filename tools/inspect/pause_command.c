@@ -82,10 +82,7 @@ static int pause_one(const struct pause *pause, uint32_t destination, struct mes
     message_set(message, "%s: cannot be read", spool_dir(spool));
     int r = spool_paused_since(spool, destination, &before_wall_ms);
     if (r == 0 && (before_wall_ms != 0) != pause->pauses) {
-        r = spool_pause(spool, destination, pause->pauses, message);
-        if (r == 0) {
-            r = spool_audit_append(spool, &entry, message);
-        }
+        r = spool_pause_audited(spool, destination, pause->pauses, &entry, message);
     }
     if (r == 0) {
         r = spool_paused_since(spool, destination, &since_wall_ms);

@@ -11,6 +11,7 @@
 
 #include "tests/harness/spool_fixture.h"
 
+#include "spool/cursor.h"
 #include "spool/environment.h"
 
 static uint64_t paused_since(struct spool_fixture *fixture, uint32_t destination)
@@ -90,6 +91,38 @@ static void spool_pause_of_a_latched_spool_is_refused(void **state)
     assert_int_equal(paused_since(fixture, 1), fixture->now_ms);
 }
 
+static uint64_t audit_count(struct spool_fixture *fixture)
+{
+    struct cursor cursor;
+    uint64_t number = 0;
+    struct span stored;
+    uint64_t count = 0;
+    if (cursor_begin_audit(&cursor, fixture->spool, 1) != 0) {
+        return 0;
+    }
+    while (cursor_next(&cursor, &number, &stored) == 0) {
+        count++;
+    }
+    cursor_end(&cursor);
+    return count;
+}
+
+static void spool_pause_audited_notes_a_change_with_the_change(void **state)
+{
+    struct spool_fixture *fixture = *state;
+    struct audit_entry entry = {.act = AUDIT_PAUSE, .destination = 1, .who = {"somebody", 8}};
+    assert_int_equal(spool_pause_audited(fixture->spool, 1, true, &entry, &fixture->message), 0);
+    assert_int_equal(audit_count(fixture), 1);
+    /* It is paused already. */
+    assert_int_equal(spool_pause_audited(fixture->spool, 1, true, &entry, &fixture->message), 0);
+    assert_int_equal(audit_count(fixture), 1);
+    atomic_store(&fixture->spool->is_latched, true);
+    assert_int_equal(spool_pause_audited(fixture->spool, 1, false, &entry, &fixture->message),
+                     SPOOL_E_LATCHED);
+    assert_int_equal(audit_count(fixture), 1);
+    assert_int_not_equal(paused_since(fixture, 1), 0);
+}
+
 #define PAUSE_TEST(function)                                                                       \
     cmocka_unit_test_setup_teardown(function, spool_fixture_set_up, spool_fixture_tear_down)
 
@@ -99,6 +132,7 @@ int main(void)
         PAUSE_TEST(spool_pause_is_per_destination_and_keeps_the_first_time),
         PAUSE_TEST(spool_pause_outlives_the_program),
         PAUSE_TEST(spool_paused_since_takes_any_value_for_paused),
+        PAUSE_TEST(spool_pause_audited_notes_a_change_with_the_change),
         PAUSE_TEST(spool_pause_of_a_latched_spool_is_refused),
     };
     return cmocka_run_group_tests_name("pause", tests, NULL, NULL);
