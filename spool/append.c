@@ -2,6 +2,7 @@
 /* Appending: limits first, then the record to the end of its destination's queue. */
 #include "spool/batch_private.h"
 #include "spool/outcome.h"
+#include "spool/point.h"
 
 #include <assert.h>
 
@@ -56,6 +57,7 @@ static int append_make_room(struct batch *batch, uint32_t id, struct batch_desti
         if (code != 0) {
             return code;
         }
+        SPOOL_POINT("batch.oldest_dropped");
         refusal = append_check_destination(limits, &part->counters, size_bytes);
     }
     *ret_refusal = refusal;
@@ -91,6 +93,7 @@ int batch_append(struct batch *batch, uint32_t destination, struct span encoded,
     if (code != 0) {
         return batch_fail(batch, code == MDB_KEYEXIST ? MDB_CORRUPTED : code);
     }
+    SPOOL_POINT("batch.appended");
     room_take(batch, &part->queue_leaf_bytes, encoded.size_bytes);
     batch->next_sequence++;
     part->appended_sequence = sequence;

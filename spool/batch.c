@@ -274,10 +274,12 @@ int batch_begin(struct batch *batch, uint64_t appends_bytes, uint64_t appends_co
     int code = batch_begin_txn(batch, appends_bytes, appends_count);
     if (code == 0 && room_wants_turn(batch)) {
         code = batch_turn(batch);
+        SPOOL_POINT("batch.turned");
         if (code == 0) {
             code = batch_begin_txn(batch, appends_bytes, appends_count);
         }
     }
+    SPOOL_POINT("batch.begun");
     return code == 0 ? 0 : batch_fail(batch, code);
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "spool/claim.h"
 
+#include "spool/point.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -52,6 +54,7 @@ int claim_open(struct claim *claim, int dir_fd, const char *file, uint64_t limit
         close(fd);
         return r;
     }
+    SPOOL_POINT("claim.file_made");
     claim->fd = fd;
     claim->limit_bytes = limit_bytes;
     claim->claimed_bytes = 0;
@@ -113,6 +116,7 @@ static int claim_try(struct claim *claim, uint64_t end_bytes)
         claim->is_possible = false;
         return 0;
     }
+    SPOOL_POINT("claim.grown");
     if (r == 0) {
         claim->is_disk_full = false;
     }
@@ -174,6 +178,7 @@ int claim_lock_file(int dir_fd, const char *file)
     if (fd < 0) {
         return claim_is_disk_full_errno(errno) ? CLAIM_E_DISK_FULL : -errno;
     }
+    SPOOL_POINT("claim.lock_file_made");
     struct stat status;
     int r = fstat(fd, &status) < 0 ? -errno : 0;
     if (r == 0 && ((uint64_t)status.st_size < CLAIM_LOCK_FILE_BYTES ||
@@ -185,6 +190,7 @@ int claim_lock_file(int dir_fd, const char *file)
         do {
             r = -posix_fallocate(fd, 0, (off_t)size_bytes);
         } while (r == -EINTR);
+        SPOOL_POINT("claim.lock_file_claimed");
         r = claim_is_disk_full_errno(-r) ? CLAIM_E_DISK_FULL : r;
     }
     close(fd);

@@ -5,6 +5,7 @@
 #include "spool/gather.h"
 #include "spool/histogram.h"
 #include "spool/limits.h"
+#include "spool/point.h"
 #include "spool/settle_queue.h"
 
 #include <assert.h>
@@ -275,6 +276,7 @@ static int committer_commit(struct committer *committer, struct committer_try *t
     for (size_t i = 0; r == 0 && i < try->applied_count; i++) {
         committer->applied[i]->action = SETTLE_ACTION_COUNT;
         committer->settled_count++;
+        SPOOL_POINT("committer.marked");
     }
     committer_count_commit(committer, r, try->us);
     try->result = r;
@@ -442,6 +444,7 @@ static void committer_take_out(struct committer *committer, size_t due_count)
     }
     if (count > 0) {
         settle_queue_take_out(&committer->settlements, count);
+        SPOOL_POINT("committer.settled");
     }
 }
 
@@ -464,6 +467,7 @@ static size_t committer_due(struct committer *committer, bool has_company)
 static void committer_work(struct committer *committer, struct committer_try *try)
 {
     bool is_writable = try->result == 0;
+    SPOOL_POINT("committer.gathered");
     if (is_writable) {
         (void)!committer_commit(committer, try);
     }
@@ -532,6 +536,7 @@ size_t committer_step(struct committer *committer, bool settles_now)
     committer_end(committer, &try);
     if ((try.entries_count > 0 && try.result == 0) || settled_count > 0 ||
         (was_latched && is_writable)) {
+        SPOOL_POINT("committer.telling");
         committer->config.on_commit(committer->config.context);
     }
     return try.entries_count + settled_count;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "spool/data_file.h"
 
+#include "spool/point.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
@@ -185,6 +187,7 @@ int data_file_fill_up(int fd, MDB_env *env)
     if (ftruncate(fd, (off_t)(pages * stat.ms_psize)) < 0) {
         return errno;
     }
+    SPOOL_POINT("data_file.filled_up");
     uint64_t free_pages = 0;
     int code = data_file_count_free(env, has_pages, &free_pages);
     if (code == 0 && free_pages != pages - has_pages) {

@@ -2,6 +2,7 @@
 /* Destinations: found by identity, made once, there for ever. */
 #include "spool/environment.h"
 #include "spool/mdb_result.h"
+#include "spool/point.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -68,7 +69,9 @@ static int destination_write(struct spool *spool, const char *identity, const ch
         mdb_txn_abort(txn);
         return code;
     }
+    SPOOL_POINT("destination.written");
     code = mdb_txn_commit(txn);
+    SPOOL_POINT("destination.committed");
     if (code == 0) {
         *ret_id = id;
         *ret_count = count;

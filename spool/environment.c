@@ -4,6 +4,7 @@
 #include "spool/data_file.h"
 #include "spool/mdb_result.h"
 #include "spool/owner_lock.h"
+#include "spool/point.h"
 #include "spool/visit_check.h"
 
 #include <assert.h>
@@ -313,6 +314,7 @@ static int environment_open_databases(struct spool *spool, MDB_txn *txn, uint32_
     }
     if (code == 0 && is_empty) {
         code = environment_create(spool, txn);
+        SPOOL_POINT("environment.created");
     } else if (code == 0) {
         code = mdb_dbi_open(txn, "meta", 0, &spool->meta);
         if (code == MDB_INCOMPATIBLE) {
@@ -425,6 +427,7 @@ static int environment_open_env(struct spool *spool)
             flags |= MDB_NOMETASYNC;
         }
         code = mdb_env_open(spool->env, spool->dir, flags, 0640);
+        SPOOL_POINT("environment.opened");
     }
     if (code == 0) {
         int dead;
@@ -530,7 +533,9 @@ int environment_open(struct spool *spool, struct message *message)
                     spool->dir, format, SPOOL_FORMAT);
         return SPOOL_E_REFUSED;
     }
+    SPOOL_POINT("environment.loaded");
     code = mdb_txn_commit(txn);
+    SPOOL_POINT("environment.committed");
     if (code != 0) {
         environment_close(spool);
         return environment_failure(spool, code, "committing", message);

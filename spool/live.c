@@ -3,6 +3,7 @@
 
 #include "spool/environment.h"
 #include "spool/little_endian.h"
+#include "spool/point.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -248,7 +249,9 @@ int live_write(struct live_writer *writer, const struct live *live)
         posix_fallocate(writer->fd, 0, (off_t)size_bytes) == 0) {
         writer->claimed_bytes = size_bytes;
     }
+    SPOOL_POINT("live.writing");
     ssize_t written = pwrite(writer->fd, writer->bytes, size_bytes, 0);
+    SPOOL_POINT("live.written");
     if (written < 0) {
         return -errno;
     }

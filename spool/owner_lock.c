@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "spool/owner_lock.h"
 
+#include "spool/point.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -56,6 +58,7 @@ int owner_lock_take(int dir_fd, const char *name, char owner[OWNER_TEXT_BYTES], 
     if (fd < 0) {
         return errno == ENOSPC || errno == EDQUOT ? OWNER_LOCK_E_DISK_FULL : -errno;
     }
+    SPOOL_POINT("owner_lock.made");
     /* An open-file-description lock: unlike a process's lock it is not lost when some other fd of
      * the file is closed, and it does not pass for free between threads. */
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -65,8 +68,10 @@ int owner_lock_take(int dir_fd, const char *name, char owner[OWNER_TEXT_BYTES], 
         close(fd);
         return r;
     }
+    SPOOL_POINT("owner_lock.taken");
     *ret_crashes_count = owner_lock_read_crashes(fd);
     owner_lock_write(fd, name, *ret_crashes_count);
+    SPOOL_POINT("owner_lock.written");
     *ret_fd = fd;
     return 0;
 }
@@ -74,6 +79,7 @@ int owner_lock_take(int dir_fd, const char *name, char owner[OWNER_TEXT_BYTES], 
 void owner_lock_absolve(int fd, const char *name)
 {
     owner_lock_write(fd, name, 0);
+    SPOOL_POINT("owner_lock.absolved");
 }
 
 void owner_lock_end(int *fd)

@@ -3,6 +3,7 @@
 
 #include "spool/limits.h"
 #include "spool/little_endian.h"
+#include "spool/point.h"
 
 #include <assert.h>
 #include <isa-l/crc.h>
@@ -127,6 +128,7 @@ void record_encode(const struct record *record, void *buffer)
     put_u32(start + AT_HEADERS_SIZE, (uint32_t)(at - headers));
     at = put_span(at, record->payload);
     at = put_span(at, record->report_route);
+    SPOOL_POINT("record.half_encoded");
 
     start[AT_VERSION] = VERSION;
     start[AT_FLAGS] = flags;

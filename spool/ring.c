@@ -2,6 +2,7 @@
 #include "spool/ring_internal.h"
 
 #include "spool/futex.h"
+#include "spool/point.h"
 #include "spool/record.h"
 
 #include <assert.h>
@@ -124,6 +125,7 @@ void ring_room_give(struct ring *ring)
     struct ring_control *control = ring->control;
     if (atomic_load(&control->room_wanted) != 0) {
         atomic_store(&control->room_wanted, 0);
+        SPOOL_POINT("ring.room_given");
         atomic_fetch_add(&control->room, 1);
         futex_wake(&control->room);
     }
@@ -185,12 +187,16 @@ static int reserve(struct ring *ring, struct request *request)
 static int hand_over(struct ring *ring, const struct request *request)
 {
     struct ring_ticket ticket = request->model.ticket;
+    SPOOL_POINT("ring.entry_written");
     bool was_claimed = ring_slot_move(ring, ticket, RING_SLOT_CLAIMED, RING_SLOT_WAITING);
     assert(was_claimed);
     (void)was_claimed;
+    SPOOL_POINT("ring.slot_waiting");
     atomic_store_explicit(&ring_entry_at(ring, request->position)->state, RING_ENTRY_READY,
                           memory_order_release);
+    SPOOL_POINT("ring.entry_ready");
     ring_bell(ring);
+    SPOOL_POINT("ring.submitted");
     /* Either ring_close() saw the slot waiting and woke it, or this look sees the ring closed. */
     if (atomic_load(&ring->control->is_closed) &&
         ring_slot_move(ring, ticket, RING_SLOT_WAITING, RING_SLOT_FREE)) {
@@ -240,7 +246,9 @@ static int look(struct ring *ring, struct ring_ticket ticket, struct ring_outcom
     assert(state != RING_SLOT_FREE); /* the ticket was released before */
     if (state == RING_SLOT_ANSWERED) {
         *ret_outcome = (struct ring_outcome){slot->result, slot->sequence};
+        SPOOL_POINT("ring.outcome_read");
         (void)ring_slot_move(ring, ticket, RING_SLOT_ANSWERED, RING_SLOT_FREE);
+        SPOOL_POINT("ring.slot_released");
         return 0;
     }
     if (atomic_load(&ring->control->is_closed) &&
@@ -268,9 +276,11 @@ int ring_wait(struct ring *ring, struct ring_ticket ticket, uint64_t timeout_ms,
             return result;
         }
         if (is_late && ring_slot_move(ring, ticket, RING_SLOT_WAITING, RING_SLOT_FREE)) {
+            SPOOL_POINT("ring.taken_back");
             return RING_E_TIMEOUT;
         }
         if (is_late && ring_slot_move(ring, ticket, RING_SLOT_TAKEN, RING_SLOT_ORPHANED)) {
+            SPOOL_POINT("ring.slot_orphaned");
             return RING_E_UNKNOWN;
         }
         if (!is_late) {
@@ -303,6 +313,7 @@ static void answer(struct ring *ring, const struct ring_entry *entry,
 {
     struct ring_slot *slot = &ring->slots[entry->ticket.slot];
     ring_bytes_release(ring, entry->position);
+    SPOOL_POINT("ring.entry_released");
     slot->result = outcome->result;
     slot->sequence = outcome->sequence;
     if (!ring_slot_move(ring, entry->ticket, RING_SLOT_TAKEN, RING_SLOT_ANSWERED)) {
@@ -317,11 +328,13 @@ void ring_answer(struct ring *ring, const struct ring_entry *entries,
 {
     for (size_t i = 0; i < count; i++) {
         answer(ring, &entries[i], &outcomes[i]);
+        SPOOL_POINT("ring.answered");
     }
     ring_bytes_reclaim(ring);
     for (size_t i = 0; i < count; i++) {
         /* The publisher may be gone by now, and the slot nobody's or somebody else's, who is then
          * woken for nothing and looks again. */
+        SPOOL_POINT("ring.waking");
         ring_slot_wake(&ring->slots[entries[i].ticket.slot]);
     }
 }
@@ -330,11 +343,13 @@ void ring_bell(struct ring *ring)
 {
     struct ring_control *control = ring->control;
     atomic_fetch_add(&control->bell, 1);
+    SPOOL_POINT("ring.bell_counted");
     uint32_t sleep = atomic_load(&control->owner_sleeps);
     if (sleep != 0) {
         /* Only after the wake-up is the owner known to be awake: who dies between the two leaves
          * it to the next. The number keeps this from ending a later sleep. */
         futex_wake(&control->bell);
+        SPOOL_POINT("ring.bell_woken");
         (void)atomic_compare_exchange_strong(&control->owner_sleeps, &sleep, 0);
     }
 }
@@ -370,6 +385,7 @@ size_t ring_sweep(struct ring *ring)
 void ring_close(struct ring *ring)
 {
     atomic_store(&ring->control->is_closed, true);
+    SPOOL_POINT("ring.closed");
     for (uint32_t i = 0; i < ring->slots_count; i++) {
         if (ring_slot_is_used(&ring->slots[i])) {
             ring_slot_wake(&ring->slots[i]);

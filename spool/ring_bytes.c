@@ -2,6 +2,7 @@
 #include "spool/ring_internal.h"
 
 #include "spool/futex.h"
+#include "spool/point.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -82,6 +83,7 @@ static int reserve_locked(struct ring *ring, const struct ring_entry_head *model
     entry->ticket = model->ticket;
     entry->publisher = model->publisher;
     atomic_store_explicit(&entry->state, RING_ENTRY_RESERVED, memory_order_relaxed);
+    SPOOL_POINT("ring.entry_laid");
     /* The last store: before it there is no entry, after it there is a whole one. */
     atomic_store(&control->head, head_after);
     *ret_position = position;
@@ -96,6 +98,7 @@ int ring_bytes_reserve(struct ring *ring, const struct ring_entry_head *model, u
         return result;
     }
     result = reserve_locked(ring, model, ret_position);
+    SPOOL_POINT("ring.entry_reserved");
     (void)pthread_mutex_unlock(&ring->control->reserve_lock);
     return result;
 }
@@ -167,6 +170,7 @@ static bool visit(struct ring *ring, uint64_t position, struct taking *taking)
         ring_bytes_reclaim(ring);
         return true;
     }
+    SPOOL_POINT("ring.slot_taken");
     atomic_store_explicit(&entry->state, RING_ENTRY_TAKEN, memory_order_relaxed);
     taking->entries[taking->count++] = (struct ring_entry){
         .position = position,
@@ -264,6 +268,7 @@ size_t ring_bytes_sweep(struct ring *ring)
         }
         (void)(ring_slot_move(ring, entry->ticket, RING_SLOT_CLAIMED, RING_SLOT_FREE) ||
                ring_slot_move(ring, entry->ticket, RING_SLOT_WAITING, RING_SLOT_FREE));
+        SPOOL_POINT("ring.entry_swept");
         atomic_store_explicit(&entry->state, RING_ENTRY_DONE, memory_order_relaxed);
         freed_count++;
     }

@@ -2,6 +2,7 @@
 #include "spool/ring_internal.h"
 
 #include "spool/futex.h"
+#include "spool/point.h"
 
 #include <assert.h>
 #include <unistd.h>
@@ -52,6 +53,7 @@ static bool try_claim(struct ring_slot *slot, struct process self, bool wants_fd
                                         word_of(self.pid, generation, RING_SLOT_CLAIMED))) {
         return false;
     }
+    SPOOL_POINT("ring.slot_claimed");
     /* The generation says whose start time it is: until here it was that of the claim before. 40
      * bits of ticks since boot are centuries. */
     atomic_store_explicit(&slot->start, self.start_ticks << GENERATION_BITS | generation,
@@ -154,6 +156,7 @@ size_t ring_slots_sweep(struct ring *ring)
         struct ring_ticket ticket = {i, word_generation(word)};
         if (is_stuck && !process_is_alive(claimer(slot, word)) &&
             ring_slot_move(ring, ticket, state, RING_SLOT_FREE)) {
+            SPOOL_POINT("ring.slot_swept");
             freed_count++;
         }
     }

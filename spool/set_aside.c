@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "spool/set_aside.h"
 
+#include "spool/point.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -44,6 +46,7 @@ int set_aside(int dir_fd, uint64_t now_wall_ms, char **ret_name)
     if (r < 0) {
         return r;
     }
+    SPOOL_POINT("set_aside.folder_made");
     SPOOL_CLEANUP(spool_free) char *copy = strdup(name);
     if (copy == NULL) {
         return -ENOMEM;
@@ -57,12 +60,14 @@ int set_aside(int dir_fd, uint64_t now_wall_ms, char **ret_name)
         if (renameat(dir_fd, files[i], dir_fd, target) < 0 && errno != ENOENT) {
             return -errno;
         }
+        SPOOL_POINT("set_aside.moved");
     }
     SPOOL_CLEANUP(spool_close_fd)
     int target_fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (target_fd < 0 || fsync(target_fd) < 0 || fsync(dir_fd) < 0) {
         return -errno;
     }
+    SPOOL_POINT("set_aside.flushed");
     *ret_name = SPOOL_TAKE(copy);
     return 0;
 }

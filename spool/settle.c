@@ -5,6 +5,7 @@
  * lost (S5).
  */
 #include "spool/batch_private.h"
+#include "spool/point.h"
 #include "spool/record.h"
 
 #include <assert.h>
@@ -31,6 +32,7 @@ int settle_put_report(struct batch *batch, struct batch_destination *part,
     } else {
         memcpy((uint8_t *)data.mv_data + REPORT_BYTES, encoded.data, encoded.size_bytes);
     }
+    SPOOL_POINT("settle.report_put");
     batch->next_report++;
     batch->copied_bytes += data.mv_size;
     room_take(batch, &batch->reports_leaf_bytes, data.mv_size);
@@ -108,6 +110,7 @@ int settle_put_dead(struct batch *batch, uint32_t destination, uint64_t sequence
     }
     dead_letter_encode(dead, data.mv_data);
     memcpy((uint8_t *)data.mv_data + DEAD_LETTER_BYTES, encoded.data, encoded.size_bytes);
+    SPOOL_POINT("settle.dead_put");
     batch->copied_bytes += data.mv_size;
     room_take(batch, &part->dead_leaf_bytes, data.mv_size);
     batch_count(batch, part, COUNTER_DEAD_RECORDS, 1);
@@ -161,6 +164,7 @@ static int settle_put_back(struct batch *batch, const struct settlement *settlem
         return code;
     }
     memcpy(data.mv_data, encoded.data, encoded.size_bytes);
+    SPOOL_POINT("settle.put_back");
     if (has_expired) {
         record_clear_expiry(data.mv_data, encoded.size_bytes);
     }
@@ -255,6 +259,7 @@ static int settle_current(struct batch *batch, struct batch_destination *part,
     size_t size_bytes = encoded.size_bytes;
     if (code == 0) {
         code = mdb_cursor_del(part->queue, 0);
+        SPOOL_POINT("settle.deleted");
     }
     if (code == 0) {
         batch_count(batch, part, COUNTER_QUEUE_RECORDS, -1);
@@ -337,6 +342,7 @@ static int settle_dead_letter(struct batch *batch, const struct settlement *sett
     }
     if (code == 0) {
         code = mdb_del(batch->txn, dead_db, &key, NULL);
+        SPOOL_POINT("settle.dead_deleted");
     }
     if (code == 0) {
         batch_count(batch, part, COUNTER_DEAD_RECORDS, -1);
@@ -366,6 +372,7 @@ static int settle_report_run(struct batch *batch, const struct settlement *settl
     int64_t report_bytes = (int64_t)data.mv_size;
     if (code == 0) {
         code = mdb_del(batch->txn, batch->spool->reports, &key, NULL);
+        SPOOL_POINT("settle.report_deleted");
     }
     if (code == 0) {
         /* A damaged report (part NULL) does not say whose it is: the total alone stays exact. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "spool/settle_queue.h"
 
+#include "spool/point.h"
+
 #include <assert.h>
 #include <errno.h>
 
@@ -43,6 +45,7 @@ int settle_queue_append(struct settle_queue *queue, const struct settlement *set
     queue->appended_count += count;
     *ret_position = queue->appended_count;
     pthread_mutex_unlock(&queue->lock);
+    SPOOL_POINT("settle_queue.appended");
     return 0;
 }
 

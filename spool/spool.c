@@ -5,6 +5,7 @@
 #include "spool/mdb_result.h"
 #include "spool/owner_lock.h"
 #include "spool/page/page_check.h"
+#include "spool/point.h"
 #include "spool/set_aside.h"
 
 #include <assert.h>
@@ -69,6 +70,7 @@ static int spool_open_dir(struct spool *spool, struct message *message)
         message_set(message, "%s: cannot make the spool's folder: %s", dir, strerror(errno));
         return errno == ENOSPC ? SPOOL_E_DISK_FULL : SPOOL_E_REFUSED;
     }
+    SPOOL_POINT("spool.folder_made");
     int r = spool_find_dir(spool, message);
     if (r != 0) {
         return r;
@@ -250,7 +252,9 @@ static int spool_open_files(struct spool *spool, struct message *message)
         }
     }
     if (r == 0) {
+        SPOOL_POINT("spool.flushing");
         r = spool_flush_dirs(spool, message);
+        SPOOL_POINT("spool.flushed");
     }
     return r == ENVIRONMENT_E_DAMAGED ? SPOOL_E_REFUSED : r;
 }
@@ -303,6 +307,7 @@ void spool_close(struct spool **spool_at)
         return;
     }
     environment_close(spool);
+    SPOOL_POINT("spool.closed");
     visit_close_view(spool);
     claim_close(&spool->claim);
     spool_forget_destinations(spool);
@@ -319,7 +324,9 @@ int spool_reopen(struct spool *spool, struct message *message)
 {
     pthread_rwlock_wrlock(&spool->env_lock);
     environment_close(spool);
+    SPOOL_POINT("spool.reopening");
     int r = environment_open(spool, message);
+    SPOOL_POINT("spool.reopened");
     if (r == 0) {
         atomic_store(&spool->is_latched, false);
     } else {

@@ -2,6 +2,7 @@
 #include "spool/transaction.h"
 
 #include "spool/mdb_result.h"
+#include "spool/point.h"
 
 #include <errno.h>
 #include <sys/statvfs.h>
@@ -73,7 +74,9 @@ int transaction_end_write(struct spool *spool, MDB_txn *txn, int code, const cha
         return SPOOL_E_LATCHED;
     }
     if (txn != NULL && code == 0) {
+        SPOOL_POINT("transaction.filled");
         code = mdb_txn_commit(txn);
+        SPOOL_POINT("transaction.committed");
     } else if (txn != NULL) {
         mdb_txn_abort(txn);
     }

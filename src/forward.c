@@ -3,6 +3,7 @@
 
 #include "spool/cursor.h"
 #include "spool/pause.h"
+#include "spool/point.h"
 #include "src/forward_private.h"
 
 #include <assert.h>
@@ -232,6 +233,7 @@ static void forward_rewind(struct forward_destination *destination)
     cursor_tell_position(forward->config.spool, destination->id, destination->position);
     destination->wait_until_ms = forward->now_ms + wait_ms;
     destination->state = FORWARD_WAITING;
+    SPOOL_POINT("forward.rewound");
 }
 
 /* Takes back from the sink what is behind a failed record. This waits until all reports that there
@@ -242,6 +244,7 @@ static void forward_take_back(struct forward_destination *destination)
     struct producer *producer = destination->producer;
     if (destination->takes_back && destination->produced.count > 0 && !producer->is_lost) {
         producer->sink->ops->purge(producer->sink, true);
+        SPOOL_POINT("forward.taken_back");
     }
     destination->takes_back = false;
 }
@@ -300,6 +303,7 @@ static void forward_look(struct forward *forward)
             forward_read_requeued(forward, destination->id, destination->requeued_count);
         if (requeued != destination->requeued_count) {
             destination->requeued_count = requeued;
+            SPOOL_POINT("forward.requeue_seen");
             forward_drain(destination, VERDICT_RETURNED);
         }
         cursor_look(forward->config.spool, destination->id);

@@ -3,6 +3,7 @@
 #include "src/forward_private.h"
 
 #include "spool/cursor.h"
+#include "spool/point.h"
 #include "spool/record.h"
 
 #include <assert.h>
@@ -101,6 +102,7 @@ static enum feed_result feed_settle(struct forward_destination *destination, uin
     }
     struct sink_report report = {.error = error, .partition = -1, .offset = -1};
     forward_stage(destination->forward, entry, action, &report);
+    SPOOL_POINT("feed.settled");
     return FEED_NEXT;
 }
 
@@ -142,9 +144,11 @@ static enum feed_result feed_produce(struct forward_destination *destination, ui
     spool_id_print(forward->config.spool, record->has_origin ? record->origin_uuid : NULL,
                    record->has_origin ? record->origin_sequence : sequence, spool_id);
     int error = 0;
+    SPOOL_POINT("feed.producing");
     int r = producer->sink->ops->produce(producer->sink, destination->topic, record, spool_id,
                                          entry, &error);
     if (r == 0) {
+        SPOOL_POINT("feed.produced");
         if (destination->produced.count == 0) {
             destination->last_progress_ms = forward->now_ms;
         }

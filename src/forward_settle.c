@@ -3,6 +3,8 @@
  * become settlements, or send their destination back to its lowest record. */
 #include "src/forward_private.h"
 
+#include "spool/point.h"
+
 #include <assert.h>
 
 /* --- Settlements ------------------------------------------------------------------------------ */
@@ -14,6 +16,7 @@ void forward_hand_over(struct forward *forward)
         return;
     }
     uint64_t position = 0;
+    SPOOL_POINT("forward.handing_over");
     int r = committer_settle(forward->config.committer, forward->settlements, count, &position);
     /* The committer has room for every entry of the pool. */
     assert(r == 0);
@@ -24,6 +27,7 @@ void forward_hand_over(struct forward *forward)
         entry->settle_position = position - count + i + 1;
         inflight_append(&destination->settling, entry);
     }
+    SPOOL_POINT("forward.handed_over");
     forward->settlements_count = 0;
 }
 
@@ -55,6 +59,7 @@ void forward_free_settled(struct forward_destination *destination)
     while (destination->settling.first != NULL &&
            destination->settling.first->settle_position <= settled) {
         struct inflight *entry = destination->settling.first;
+        SPOOL_POINT("forward.settled");
         inflight_remove(&destination->settling, entry);
         inflight_give(&forward->pool, entry);
     }
@@ -129,6 +134,7 @@ void forward_lose_producer(struct forward *forward, struct producer *producer,
         return;
     }
     producer_lose(producer, reason, forward->now_ms);
+    SPOOL_POINT("forward.producer_lost");
     struct host *host = forward->config.host;
     host->tell(host, HOST_EVENT_PRODUCER_LOST, producer->address->identity, reason->text);
     for (size_t i = 0; i < forward->destinations_count; i++) {
@@ -150,6 +156,7 @@ static void forward_remember(struct inflight *entry, bool was_attempted, bool is
         .attempts = was_attempted ? entry->attempts : entry->attempts - 1,
         .is_suspect = is_suspect,
     };
+    SPOOL_POINT("forward.remembered");
     if (record.attempts > 0 || is_suspect) {
         retried_add(&destination->retried, &record);
     }
@@ -225,6 +232,7 @@ static void forward_report(const struct sink_report *report)
 {
     struct inflight *entry = report->cookie;
     struct forward_destination *destination = entry->destination;
+    SPOOL_POINT("forward.report_taken");
     inflight_remove(&destination->produced, entry);
     destination->producer->taken_count--;
 

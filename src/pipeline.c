@@ -2,6 +2,7 @@
 #include "src/pipeline.h"
 
 #include "spool/limits.h"
+#include "spool/point.h"
 #include "src/live_feed.h"
 #include "src/quiet_thread.h"
 #include "src/report.h"
@@ -188,6 +189,7 @@ int pipeline_open(const struct pipeline_config *config, struct pipeline **ret_pi
     if (r != 0) {
         return r;
     }
+    SPOOL_POINT("pipeline.opened");
     const char *set_aside = spool_set_aside_path(pipeline->spool);
     if (set_aside != NULL) {
         struct message text;
@@ -226,6 +228,7 @@ int pipeline_add(struct pipeline *pipeline, const struct address *address,
         return r;
     }
     pipeline_wake(pipeline);
+    SPOOL_POINT("pipeline.added");
     *ret_destination = destination;
     return 0;
 }
@@ -245,6 +248,7 @@ int pipeline_start(struct pipeline *pipeline)
         return r;
     }
     pipeline->is_running = true;
+    SPOOL_POINT("pipeline.started");
     return 0;
 }
 
@@ -282,15 +286,19 @@ void pipeline_stop(struct pipeline *pipeline, uint64_t flush_ms)
     forward_stop(pipeline->forward);
     if (!pipeline_wait_idle(pipeline, flush_ms)) {
         forward_purge(pipeline->forward);
+        SPOOL_POINT("pipeline.purged");
         pipeline_wake(pipeline);
         pipeline_wait_idle(pipeline, PIPELINE_PURGE_MS);
     }
+    SPOOL_POINT("pipeline.flushed");
     atomic_store(&pipeline->stops_forwarder, true);
     pipeline_wake(pipeline);
     pthread_join(pipeline->forwarder_thread, NULL);
+    SPOOL_POINT("pipeline.forwarder_ended");
     atomic_store(&pipeline->stops_committer, true);
     ring_bell(pipeline->config.ring);
     pthread_join(pipeline->committer_thread, NULL);
+    SPOOL_POINT("pipeline.committer_ended");
     live_feed_step(pipeline->live, true);
     pipeline->is_running = false;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "src/producer.h"
 
+#include "spool/point.h"
+
 #include <string.h>
 
 /* A lost producer's records on the wire may still be answered for this long; given up sooner, each
@@ -73,6 +75,7 @@ int producer_open(struct producer *producer, struct sink_maker *maker, uint64_t 
     int r = maker->open(maker, producer->address, &producer->sink, &producer->trouble);
     producer->is_unopenable = r != 0;
     if (r == 0) {
+        SPOOL_POINT("producer.opened");
         producer->generation++;
         return 0;
     }
@@ -117,6 +120,7 @@ bool producer_wind_down(struct producer *producer, uint64_t now_ms)
 void producer_end(struct producer *producer, uint64_t now_ms)
 {
     producer_close(producer);
+    SPOOL_POINT("producer.ended");
     producer->is_lost = false;
     producer->is_down = false;
     producer->taken_count = 0;

@@ -2,6 +2,7 @@
 #include "src/report.h"
 
 #include "spool/cursor.h"
+#include "spool/point.h"
 #include "spool/record.h"
 
 #include <errno.h>
@@ -51,6 +52,7 @@ void reports_done(struct reports *reports, uint64_t number)
 {
     struct settlement settlement = {.action = SETTLE_REPORT_RUN, .sequence = number};
     uint64_t position;
+    SPOOL_POINT("report.run");
     pthread_mutex_lock(&reports->lock);
     if (reports->outstanding_count > 0) { /* else it is not one of ours */
         reports->outstanding_count--;
@@ -108,7 +110,9 @@ static bool reports_run(struct reports *reports, uint64_t number, struct span st
         .destination_identity = spool_destination_identity(reports->spool, report.destination),
         .spool_id = spool_id,
     };
+    SPOOL_POINT("report.handing_over");
     int r = reports->host->run_report(reports->host, &host_report);
+    SPOOL_POINT("report.handed_over");
     if (r != 0) {
         reports_unreserve(reports);
         reports->is_unable = r == HOST_E_UNABLE;

@@ -2,6 +2,7 @@
 #include "tools/line_publisher.h"
 
 #include "spool/limits.h"
+#include "spool/point.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -71,6 +72,7 @@ static void line_publisher_note(struct line_publisher *publisher, enum outcome o
     if (outcome == OUTCOME_ACCEPTED) {
         progress->accepted_count++;
         if (progress->refusal == OUTCOME_ACCEPTED) {
+            SPOOL_POINT("line.accepted");
             publisher->config.on_accepted(publisher->config.context, sequence);
         }
     } else if (progress->refusal == OUTCOME_ACCEPTED) {

@@ -4,6 +4,7 @@
  * is empty; publishes lines from standard input durably.
  */
 #include "spool/limits.h"
+#include "spool/point.h"
 #include "src/pipeline.h"
 #include "src/sink_rdkafka.h"
 #include "tools/console_host.h"
@@ -251,6 +252,7 @@ static int program_read_lines(struct program *program)
 {
     struct message message;
     int r = line_publisher_step(program->lines);
+    SPOOL_POINT("line.telling");
     if (r < 0) {
         message_set(&message, "standard input: %s", strerror(-r));
         console_host_say(&program->host, message.text);

@@ -6,6 +6,7 @@
 #include "spool/mend/verify.h"
 #include "spool/owner_lock.h"
 #include "spool/page/page_file.h"
+#include "spool/point.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -203,13 +204,16 @@ static int compact_write(struct compact *compact, int fd)
     if (code != 0) {
         return compact_mdb(compact, code, "write the new file");
     }
+    SPOOL_POINT("compact.copied");
     int r = compact_number(compact, fd);
     if (r != 0) {
         return r;
     }
+    SPOOL_POINT("compact.numbered");
     if (fsync(fd) < 0 || fsync(compact->folder_fd) < 0 || fstat(fd, &status) < 0) {
         return compact_errno(compact, "flush the new file");
     }
+    SPOOL_POINT("compact.flushed");
     compact->sizes.new_bytes = (uint64_t)status.st_size;
     return 0;
 }
@@ -219,6 +223,7 @@ static int compact_make(struct compact *compact)
     if (mkdirat(compact->dir_fd, COMPACT_FOLDER, 0750) < 0) {
         return compact_errno(compact, "make the folder " COMPACT_FOLDER);
     }
+    SPOOL_POINT("compact.folder_made");
     compact->folder_fd =
         openat(compact->dir_fd, COMPACT_FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (compact->folder_fd < 0) {
@@ -230,6 +235,7 @@ static int compact_make(struct compact *compact)
     if (fd < 0) {
         return compact_errno(compact, "make the new file");
     }
+    SPOOL_POINT("compact.file_made");
     return compact_write(compact, fd);
 }
 
@@ -237,9 +243,11 @@ static int compact_make(struct compact *compact)
 
 static int compact_replace(struct compact *compact)
 {
+    SPOOL_POINT("compact.verified");
     if (renameat(compact->folder_fd, SPOOL_DATA_FILE, compact->dir_fd, SPOOL_DATA_FILE) < 0) {
         return compact_errno(compact, "put the new file in the old one's place");
     }
+    SPOOL_POINT("compact.replaced");
     return fsync(compact->dir_fd) < 0 ? compact_errno(compact, "flush the folder") : 0;
 }
 
@@ -277,7 +285,9 @@ static int compact_run(struct compact *compact)
 static void compact_close(struct compact *compact)
 {
     if (compact->owner_fd >= 0) {
+        SPOOL_POINT("compact.closing");
         compact_remove_folder(compact);
+        SPOOL_POINT("compact.folder_removed");
     }
     if (compact->txn != NULL) {
         mdb_txn_abort(compact->txn);

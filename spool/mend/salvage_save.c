@@ -3,6 +3,7 @@
 #include "spool/mend/salvage_private.h"
 #include "spool/outcome.h"
 #include "spool/pause.h"
+#include "spool/point.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -48,6 +49,7 @@ static int salvage_open_destinations(struct salvage *salvage)
         if (r == 0 && destination->is_paused) {
             r = spool_pause(salvage->into, destination->to, true, salvage->message);
         }
+        SPOOL_POINT("salvage.destination_made");
         if (r != 0) {
             return r < 0 ? r : SALVAGE_E_REFUSED;
         }
@@ -85,6 +87,7 @@ int salvage_save_begin(struct salvage *salvage)
     if (r != 0) {
         return r < 0 ? r : SALVAGE_E_REFUSED;
     }
+    SPOOL_POINT("salvage.begun");
     r = salvage_open_destinations(salvage);
     return r == 0 ? batch_new(salvage->into, &salvage->batch) : r;
 }
@@ -234,7 +237,9 @@ int salvage_save_turn(struct salvage *salvage)
         return 0;
     }
     salvage->is_batch_open = false;
+    SPOOL_POINT("salvage.turning");
     int r = batch_commit(salvage->batch);
+    SPOOL_POINT("salvage.turned");
     if (r > 0) {
         return salvage_full(salvage, "the disk is full, or cannot be written");
     }
@@ -288,5 +293,6 @@ int salvage_save_end(struct salvage *salvage)
     int r = salvage_save_turn(salvage);
     batch_free(&salvage->batch);
     spool_close(&salvage->into);
+    SPOOL_POINT("salvage.ended");
     return r;
 }

@@ -306,6 +306,43 @@ def results_must_be_checked(tree):
                 yield source.path, line_at(code, match.start(2)), f"{match[2]}: SPOOL_MUST_CHECK"
 
 
+POINT_TABLE = "tests/crash/point_table.py"
+
+
+def table_names(text):
+    """(line, name) of each point in the table."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "POINTS":
+            yield from ((key.lineno, key.value) for key in node.value.keys)
+
+
+@rule
+def points(tree):
+    """A kill point has a name of its own, and is in the table of tests/crash, which has no other."""
+    placed = {}
+    for source in tree.sources:
+        if not source.is_c or source.path.startswith("tests/") or source.name == "point.h":
+            continue
+        for match in re.finditer(r"\bSPOOL_POINT\s*\(([^)]*)\)", source.without_comments):
+            line = line_at(source.text, match.start())
+            name = re.fullmatch(r'"([a-z_]+\.[a-z_]+)"', match[1])
+            if not name:
+                yield source.path, line, f'{match[1]}: a point\'s name is "file.happened"'
+            elif name[1] in placed:
+                yield source.path, line, f"{name[1]}: there is a point of that name"
+            else:
+                placed[name[1]] = source.path, line
+    tables = [source.text for source in tree.sources if source.path == POINT_TABLE]
+    table = [each for text in tables for each in table_names(text)]
+    names = {name for _, name in table}
+    for name, (path, line) in placed.items():
+        if name not in names:
+            yield path, line, f"{name}: {POINT_TABLE} has no test for it"
+    for line, name in table:
+        if name not in placed:
+            yield POINT_TABLE, line, f"{name}: no such point"
+
+
 DECISIONS = "docs/decisions/"
 
 

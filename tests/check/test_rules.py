@@ -227,6 +227,20 @@ class RulesTest(unittest.TestCase):
         self.assert_holds(rule, "src/a.c", "int f(void);\n")
         self.assert_holds(rule, "tests/unit/a.h", "int f(void);\n")
 
+    def test_points(self):
+        rule = rules.points
+        table = {rules.POINT_TABLE: 'POINTS = {\n    "a.done": "x y=1",\n}\n'}
+        self.assert_holds(rule, "spool/a.c", '    SPOOL_POINT("a.done");\n', **table)
+        self.assert_holds(rule, "spool/point.h", "#define SPOOL_POINT(name) ((void)0)\n")
+        self.assert_holds(rule, "tests/a.c", 'SPOOL_POINT("unit.test"); SPOOL_POINT(name);\n')
+        self.assert_holds(rule, "src/a.c", '/* SPOOL_POINT("b.done") */\n')
+        self.assert_broken(rule, "src/a.c", '\nSPOOL_POINT("b.done");\n', 2)
+        for wrong in ("name", '"a"', '"A.b"', '"a.b" "c"'):
+            self.assert_broken(rule, "tools/a.c", f"SPOOL_POINT({wrong});\n")
+        self.assert_broken(rule, rules.POINT_TABLE, table[rules.POINT_TABLE], 2)
+        twice = {"spool/a.c": 'SPOOL_POINT("a.done");\n\nSPOOL_POINT("a.done");\n', **table}
+        self.assertEqual(self.found(rule, twice), [("spool/a.c", 3)])
+
     def test_decision_records(self):
         rule = rules.decision_records
         good = (

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tools/inspect/act.h"
 
+#include "spool/point.h"
 #include "tools/inspect/inspect.h"
 
 #include <errno.h>
@@ -48,11 +49,13 @@ static int act_commit(struct act *act)
     entry.records_count += count;
     entry.bytes += bytes;
     entry.ended_wall_ms = inspect_now_ms();
+    SPOOL_POINT("act.settled");
     int r = batch_audit(act->batch, &entry, &number);
     if (r == 0) {
         r = batch_commit(act->batch);
     }
     if (r == 0) {
+        SPOOL_POINT("act.committed");
         act->entry = entry;
         act->number = number;
     }

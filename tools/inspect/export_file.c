@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tools/inspect/export_file.h"
 
+#include "spool/point.h"
 #include "tools/inspect/item.h"
 
 #include <errno.h>
@@ -76,6 +77,7 @@ int export_file_create(const char *path, const char *spool_dir, struct export_fi
                     path, strerror(-r));
         return EXPORT_FILE_E_REFUSED;
     }
+    SPOOL_POINT("export.file_made");
     *ret_file = SPOOL_TAKE(file);
     return 0;
 }
@@ -99,6 +101,7 @@ int export_line_write(FILE *stream, const struct spool *spool, const struct walk
     if (r != 0 || putc('\n', stream) == EOF) {
         return errno != 0 ? -errno : -EIO;
     }
+    SPOOL_POINT("export.written");
     return 0;
 }
 
@@ -114,6 +117,7 @@ int export_file_flush(struct export_file *file)
         fsync(file->folder_fd) < 0) {
         return -errno;
     }
+    SPOOL_POINT("export.file_flushed");
     return 0;
 }
 

@@ -8,6 +8,7 @@
 #include "spool/audit.h"
 #include "spool/batch.h"
 #include "spool/outcome.h"
+#include "spool/point.h"
 #include "tools/inspect/command.h"
 #include "tools/inspect/filter.h"
 #include "tools/inspect/import_source.h"
@@ -115,9 +116,11 @@ static int import_commit(struct import *import, size_t from, size_t count)
         .who = {import->who, strlen(import->who)},
         .what = {what, strlen(what)},
     };
+    SPOOL_POINT("import.filled");
     int r = batch_audit(import->batch, &entry, &number);
     if (r == 0) {
         r = batch_commit(import->batch);
+        SPOOL_POINT("import.committed");
     }
     if (r != 0) {
         return r;

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""
+Which scenarios reach which point, one or more. tests/check holds that every point of the sources is here, and
+nothing else. What a scenario is, its method says in points_*_test.py.
+"""
+
+# "SCENARIO=1": its run reaches the point once, and there is no second hit. ("life" lets the program
+# die in three runs.)
+POINTS = {
+    # Opening and closing a spool.
+    "spool.folder_made": "life=1",
+    "owner_lock.made": "life=1",
+    "owner_lock.taken": "life=1",
+    "owner_lock.written": "life=1",
+    "owner_lock.absolved": "doubting=1",
+    "claim.lock_file_made": "life=1",
+    "claim.lock_file_claimed": "beginning=1",
+    "claim.file_made": "life=1",
+    "claim.grown": "growing",
+    "data_file.filled_up": "filling_up=1",
+    "environment.opened": "life=1",
+    "environment.created": "beginning=1",
+    "environment.loaded": "life=1",
+    "environment.committed": "life=1",
+    "spool.flushing": "life=1",
+    "spool.flushed": "life=1",
+    "set_aside.folder_made": "setting_aside=1",
+    "set_aside.moved": "setting_aside",
+    "set_aside.flushed": "setting_aside=1",
+    "destination.written": "life=1",
+    "destination.committed": "life=1",
+    "pipeline.opened": "life=1",
+    "pipeline.added": "life=1",
+    "pipeline.started": "life=1",
+    "spool.reopening": "reopening",
+    "spool.reopened": "reopening",
+    "ring.closed": "life=1",
+    "pipeline.purged": "life=1",
+    "pipeline.flushed": "life=1",
+    "pipeline.forwarder_ended": "life=1",
+    "pipeline.committer_ended": "life=1",
+    "spool.closed": "life=1",
+    "live.writing": "publish",
+    "live.written": "publish",
+    # A publish, by the program that owns the spool.
+    "record.half_encoded": "publish publishers",
+    "line.accepted": "publish",
+    "line.telling": "publish",
+    # A publish, by a process that others stand beside.
+    "ring.slot_claimed": "publishers",
+    "ring.entry_laid": "publishers",
+    "ring.entry_reserved": "publishers",
+    "ring.entry_written": "publishers",
+    "ring.slot_waiting": "publishers",
+    "ring.entry_ready": "publishers",
+    "ring.bell_counted": "publishers",
+    "ring.bell_woken": "publishers",
+    "ring.submitted": "publishers",
+    "ring.outcome_read": "publishers",
+    "ring.slot_released": "publishers",
+    "ring.room_given": "publishers",
+    "ring.taken_back": "hasty",
+    "ring.slot_orphaned": "hasty",
+    "ring.slot_swept": "sweeping",
+    "ring.entry_swept": "sweeping",
+    # A group commit.
+    "ring.slot_taken": "publish owner",
+    "committer.gathered": "publish",
+    "batch.begun": "publish",
+    "batch.turned": "turning",
+    "batch.appended": "publish",
+    "batch.oldest_dropped": "dropping",
+    "batch.filled": "publish owner",
+    "batch.committed": "publish owner",
+    "committer.marked": "publish owner",
+    "committer.settled": "refused",
+    "ring.entry_released": "publish owner",
+    "ring.answered": "publish owner",
+    "ring.waking": "publish owner",
+    "committer.telling": "publish",
+    # Forwarding.
+    "producer.opened": "life=1 losing",
+    "feed.producing": "publish",
+    "feed.produced": "publish",
+    "feed.settled": "expiring",
+    "forward.report_taken": "publish",
+    "forward.handing_over": "refused",
+    "settle_queue.appended": "refused",
+    "forward.handed_over": "refused",
+    "forward.settled": "publish",
+    "forward.remembered": "refused",
+    "forward.taken_back": "refused",
+    "forward.rewound": "refused",
+    "forward.producer_lost": "losing",
+    "producer.ended": "losing",
+    "forward.requeue_seen": "requeued",
+    # Reports.
+    "settle.report_put": "owner",
+    "report.handing_over": "owner",
+    "report.handed_over": "owner",
+    "report.run": "owner",
+    "settle.report_deleted": "owner",
+    # Settling.
+    "settle.deleted": "publish",
+    "settle.dead_put": "expiring act_expire",
+    "settle.put_back": "act_move act_requeue",
+    "settle.dead_deleted": "act_requeue act_dead_drop",
+    # By hand.
+    "act.settled": "act_drop act_expire act_move act_requeue act_dead_drop",
+    "act.committed": "act_drop act_move act_requeue",
+    "audit.put": "act_drop importing pausing",
+    "transaction.filled": "pausing",
+    "transaction.committed": "pausing",
+    "export.file_made": "act_export=1",
+    "export.written": "act_export exporting",
+    "export.file_flushed": "act_export=1",
+    "import.filled": "importing",
+    "import.committed": "importing",
+    # Mending.
+    "salvage.begun": "salvaging=1",
+    "salvage.destination_made": "salvaging",
+    "salvage.turning": "salvaging",
+    "salvage.turned": "salvaging",
+    "salvage.ended": "salvaging=1",
+    "compact.folder_made": "compacting=1",
+    "compact.file_made": "compacting=1",
+    "compact.copied": "compacting=1",
+    "compact.numbered": "compacting=1",
+    "compact.flushed": "compacting=1",
+    "compact.verified": "compacting=1",
+    "compact.replaced": "compacting=1",
+    "compact.closing": "compacting=1",
+    "compact.folder_removed": "compacting=1",
+}
+
+
+def pairs():
+    """(scenario, point, whether a run reaches it once)"""
+    for name, scenarios in POINTS.items():
+        for each in scenarios.split():
+            scenario, equals, _ = each.partition("=")
+            yield scenario, name, bool(equals)
