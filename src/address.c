@@ -25,10 +25,8 @@ static bool is_white_space(char byte)
 bool address_is_secret(const char *name)
 {
     static const char *const names[] = {
-        "sasl.username",
-        "sasl.jaas.config",
-        "sasl.oauthbearer.config",
-        "ssl_key",
+        "sasl.username",           "sasl.jaas.config", "sasl.kerberos.kinit.cmd",
+        "sasl.oauthbearer.config", "ssl_key",
     };
     for (size_t i = 0; i < SPOOL_COUNT_OF(names); i++) {
         if (strcasecmp(name, names[i]) == 0) {

@@ -41,7 +41,7 @@ struct address_property {
     enum address_scope scope;
     char *name;        /* without the prefix, and without ".file" when it came from a file */
     char *value;       /* decoded; a secret's bytes when is_secret: never to be printed */
-    bool is_secret;    /* decided by the name, see address_is_secret() */
+    bool is_secret;    /* by its name, see address_is_secret(), or a URL with a user or a query */
     char *secret_path; /* the file that a secret was read from, else NULL */
     size_t position;   /* byte of the address text where the property starts, from 1 */
 };
@@ -92,9 +92,10 @@ void address_free(struct address **address);
 
 /* Whether a librdkafka property's value is a secret, by its name (without prefix, in any case of
  * letters). It is what librdkafka itself marks as sensitive (rdkafka_conf.c, _RK_SENSITIVE), user
- * names included, what carries a secret in the middle of other text (sasl.jaas.config), each ".pem"
- * (a key may stand beside a certificate), and each name with "pass" or "secret" in it, so that a
- * misspelt name hides its value too. A path to a file (ssl.key.location) is no secret. */
+ * names included, what carries a secret in the middle of other text (sasl.jaas.config, and the
+ * command sasl.kerberos.kinit.cmd), each ".pem" (a key may stand beside a certificate), and each
+ * name with "pass" or "secret" in it, so that a misspelt name hides its value too. A path to a file
+ * (ssl.key.location) is no secret. */
 SPOOL_MUST_CHECK bool address_is_secret(const char *name);
 
 #endif

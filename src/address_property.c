@@ -312,6 +312,13 @@ static int read_secret(const struct address_reader *reader, const struct place *
     return result;
 }
 
+/* Whether a value is a URL with a user, or a query: "https://USER:PASSWORD@host/token". */
+static bool is_secret_url(const char *value)
+{
+    const char *scheme_end = strstr(value, "://");
+    return scheme_end != NULL && strpbrk(scheme_end, "@?") != NULL;
+}
+
 /* Reads a property for librdkafka. */
 static int read_kafka_property(struct address_reader *reader, const struct place *place)
 {
@@ -343,7 +350,11 @@ static int read_kafka_property(struct address_reader *reader, const struct place
     if (is_from_file) {
         return read_secret(reader, place, property);
     }
-    return decode(reader, place, property->is_secret, &property->value);
+    result = decode(reader, place, property->is_secret, &property->value);
+    if (result == 0 && is_secret_url(property->value)) {
+        property->is_secret = true;
+    }
+    return result;
 }
 
 /* Reads a property, whatever its kind. */

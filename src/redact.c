@@ -5,33 +5,85 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "src/address.h"
+
+/* What stands between the parts of a secret that is more than one word. */
+#define SEPARATORS " \t\r\n=,;\"'"
+/* A shorter part, or beginning, says nothing, and would hide half of each text. */
+#define PART_BYTES_MIN 4
 
 struct redact {
     size_t secrets_count;
     char *secrets[];
 };
 
+/* A key in PEM has parts that are in many messages ("PRIVATE"), and is quoted by none. */
+static bool has_parts(const struct address_property *property)
+{
+    size_t length = strlen(property->name);
+
+    return length < strlen(".pem") ||
+           strcasecmp(property->name + length - strlen(".pem"), ".pem") != 0;
+}
+
+static int remember(struct redact *redact, const char *secret, size_t length)
+{
+    redact->secrets[redact->secrets_count] = strndup(secret, length);
+    if (redact->secrets[redact->secrets_count] == NULL) {
+        return -ENOMEM;
+    }
+    redact->secrets_count++;
+    return 0;
+}
+
+/* Remembers what a library may quote of a value: all of it, or a part ("name=SECRET other=..."). */
+static int remember_property(struct redact *redact, const struct address_property *property)
+{
+    const char *value = property->value;
+    int r = remember(redact, value, strlen(value));
+
+    if (!has_parts(property)) {
+        return r;
+    }
+    for (const char *at = value + strspn(value, SEPARATORS); r == 0 && *at != '\0';) {
+        size_t length = strcspn(at, SEPARATORS);
+
+        if (length >= PART_BYTES_MIN && length < strlen(value)) {
+            r = remember(redact, at, length);
+        }
+        at += length;
+        at += strspn(at, SEPARATORS);
+    }
+    return r;
+}
+
 int redact_new(const struct address *address, struct redact **ret_redact)
 {
     SPOOL_CLEANUP(redact_free) struct redact *redact = NULL;
+    size_t secrets_max = 0;
 
-    redact = calloc(1, sizeof(*redact) + address->properties_count * sizeof(redact->secrets[0]));
+    for (size_t i = 0; i < address->properties_count; i++) {
+        if (address->properties[i].is_secret) {
+            secrets_max += 1 + strlen(address->properties[i].value) / PART_BYTES_MIN;
+        }
+    }
+    redact = calloc(1, sizeof(*redact) + secrets_max * sizeof(redact->secrets[0]));
     if (redact == NULL) {
         return -ENOMEM;
     }
     for (size_t i = 0; i < address->properties_count; i++) {
         const struct address_property *property = &address->properties[i];
+        int r;
 
         if (!property->is_secret || property->value[0] == '\0') {
             continue;
         }
-        redact->secrets[redact->secrets_count] = strdup(property->value);
-        if (redact->secrets[redact->secrets_count] == NULL) {
-            return -ENOMEM;
+        r = remember_property(redact, property);
+        if (r != 0) {
+            return r;
         }
-        redact->secrets_count++;
     }
     *ret_redact = SPOOL_TAKE(redact);
     return 0;
@@ -50,16 +102,24 @@ void redact_free(struct redact **redact)
     *redact = NULL;
 }
 
-/* The length of the longest secret that text starts with; 0: none. */
+/* The length of the longest secret that text starts with, or of text itself where a secret was cut
+ * off at its end; 0: none. */
 static size_t secret_length(const struct redact *redact, const char *text)
 {
+    size_t text_length = strnlen(text, PART_BYTES_MIN);
     size_t longest = 0;
 
     for (size_t i = 0; i < redact->secrets_count; i++) {
-        size_t length = strlen(redact->secrets[i]);
+        const char *secret = redact->secrets[i];
+        size_t same = 0;
 
-        if (length > longest && strncmp(text, redact->secrets[i], length) == 0) {
-            longest = length;
+        while (secret[same] != '\0' && secret[same] == text[same]) {
+            same++;
+        }
+        bool is_whole = secret[same] == '\0';
+        bool is_cut = text[same] == '\0' && text_length == PART_BYTES_MIN;
+        if ((is_whole || is_cut) && same > longest) {
+            longest = same;
         }
     }
     return longest;

@@ -20,6 +20,8 @@ static struct destination_table *table;
 
 /* This process's own, NULL when it has not read them: the addresses of the table's entries. */
 static struct address *addresses[DESTINATIONS_MAX];
+/* Not in processes that were forked behind the Kafka process: they need no secrets. */
+static bool keeps_addresses = true;
 
 int destination_table_new(void)
 {
@@ -117,6 +119,14 @@ const struct address *destination_table_read(struct table_destination *destinati
     return addresses[index];
 }
 
+void destination_table_forget(void)
+{
+    keeps_addresses = false;
+    for (size_t i = 0; i < DESTINATIONS_MAX; i++) {
+        address_free(&addresses[i]);
+    }
+}
+
 static void table_fill(struct table_destination *destination, const struct address *address,
                        const char *text, size_t size_bytes)
 {
@@ -141,7 +151,11 @@ static struct table_destination *table_use_again(struct table_destination *desti
     if (known == NULL) {
         return NULL;
     }
-    if (!table_has_same_secrets(address, known)) {
+    bool has_same_secrets = table_has_same_secrets(address, known);
+    if (!keeps_addresses) {
+        destination_table_forget();
+    }
+    if (!has_same_secrets) {
         message_set(message,
                     "%s: known already, with other secrets: they can change at a restart only",
                     address->text);
@@ -150,7 +164,7 @@ static struct table_destination *table_use_again(struct table_destination *desti
     return destination;
 }
 
-/* With the lock. Takes the address when the entry is new. */
+/* With the lock. May take the address. */
 static struct table_destination *table_add(struct address **address, const char *text,
                                            size_t size_bytes, struct message *message)
 {
@@ -166,7 +180,9 @@ static struct table_destination *table_add(struct address **address, const char 
     }
     destination = &table->destinations[count];
     table_fill(destination, *address, text, size_bytes);
-    addresses[count] = SPOOL_TAKE(*address);
+    if (keeps_addresses) {
+        addresses[count] = SPOOL_TAKE(*address);
+    }
     atomic_store(&table->count, count + 1);
     return destination;
 }

@@ -66,10 +66,16 @@ SPOOL_MUST_CHECK enum outcome destination_publish(struct table_destination *dest
 /* Waits until it can be published to, within the commit timeout. OUTCOME_ACCEPTED, or why not. */
 SPOOL_MUST_CHECK enum outcome destination_wait_open(struct table_destination *destination);
 
+/* Wipes the addresses that this process has read, and keeps none from now on: a core file of it, or
+ * of one that it forks, has no secrets then. The table keeps them for the Kafka process, in memory
+ * that is in no core file. */
+void destination_table_forget(void);
+
 /* --- For the Kafka process ------------------------------------------------------------------- */
 
 /* The destination's address, secrets included: as it was read before the fork, else it is read now.
- * It lives until the process ends. NULL: it cannot be read, the message says why. */
+ * It lives until the process ends, or destination_table_forget(). NULL: it cannot be read, the
+ * message says why. */
 SPOOL_MUST_CHECK const struct address *destination_table_read(struct table_destination *destination,
                                                               struct message *message);
 

@@ -29,19 +29,19 @@ static int module_add_broker(modparam_t type, void *value)
     const char *text = value;
     struct message message;
     if (destination_table_new() != 0) {
-        return -1;
+        settings_refuse();
     }
     uint32_t count = destination_table_count();
     struct table_destination *destination =
         destination_table_add(text, strlen(text), true, &message);
     if (destination == NULL) {
         LM_ERR("broker_id: %s\n", message.text);
-        return -1;
+        settings_refuse();
     }
     if (destination_table_count() == count ||
         destination_table_find(destination->id, strlen(destination->id)) != destination) {
         LM_ERR("broker_id: the ID [%s] is there already\n", destination->id);
-        return -1;
+        settings_refuse();
     }
     const struct address *address = destination_table_read(destination, &message);
     if (address == NULL || sink_rdkafka_check(address, &message) != 0) {
@@ -103,7 +103,8 @@ static const acmd_export_t async_functions[] = {
 };
 
 static const proc_export_t processes[] = {
-    {KAFKA_PROCESS_NAME, kafka_process_prepare, NULL, kafka_process_run, 1, PROC_FLAG_HAS_IPC},
+    {KAFKA_PROCESS_NAME, kafka_process_prepare, kafka_process_forked, kafka_process_run, 1,
+     PROC_FLAG_HAS_IPC},
     {NULL, NULL, NULL, NULL, 0, 0},
 };
 

@@ -72,6 +72,12 @@ static int process_make_folder(const char *dir)
     return 0;
 }
 
+int kafka_process_forked(void)
+{
+    destination_table_forget();
+    return 0;
+}
+
 int kafka_process_prepare(void)
 {
     const char *dir = settings.spool_dir;

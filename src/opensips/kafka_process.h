@@ -15,6 +15,9 @@
  * can be used. 0, -1 (logged): OpenSIPS does not start. */
 SPOOL_MUST_CHECK int kafka_process_prepare(void);
 
+/* In the process that forked it, afterwards: no process but the Kafka process needs secrets. 0. */
+SPOOL_MUST_CHECK int kafka_process_forked(void);
+
 /* The process (mod_proc). Does not return. */
 void kafka_process_run(int rank);
 

@@ -6,9 +6,12 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SECOND_MS 1000ULL
+/* As OpenSIPS's own for a wrong configuration. */
+#define SETTINGS_EXIT_CODE 255
 
 struct settings settings = {
     .spool_dir = "/var/spool/opensips/kafka",
@@ -20,9 +23,14 @@ struct settings settings = {
     .low_mark_percent = 60,
 };
 
+void settings_refuse(void)
+{
+    exit(SETTINGS_EXIT_CODE);
+}
+
 /* Reads a number, as an integer or as text with a suffix K, M, G or T (powers of 1,024). */
-static int settings_read_number(const char *name, unsigned type, void *value, uint64_t minimum,
-                                uint64_t maximum, uint64_t *ret_number)
+static uint64_t settings_read_number(const char *name, unsigned type, void *value, uint64_t minimum,
+                                     uint64_t maximum)
 {
     static const char suffixes[] = "KMGT";
     bool is_number = false;
@@ -49,34 +57,21 @@ static int settings_read_number(const char *name, unsigned type, void *value, ui
     if (!is_number || number < minimum || number > maximum) {
         LM_ERR("%s: a number from %llu to %llu is needed\n", name, (unsigned long long)minimum,
                (unsigned long long)maximum);
-        return -1;
+        settings_refuse();
     }
-    *ret_number = number;
-    return 0;
+    return number;
 }
 
-static int settings_read_percent(const char *name, unsigned type, void *value, unsigned *ret)
-{
-    uint64_t number;
-    int r = settings_read_number(name, type, value, 1, 100, &number);
-    if (r == 0) {
-        *ret = (unsigned)number;
-    }
-    return r;
-}
-
-/* Reads one of two words. */
-static int settings_read_word(const char *name, const char *value, const char *const words[2],
-                              unsigned *ret_word)
+/* Reads one of two words. Its number. */
+static unsigned settings_read_word(const char *name, const char *value, const char *const words[2])
 {
     for (unsigned i = 0; i < 2; i++) {
         if (strcmp(value, words[i]) == 0) {
-            *ret_word = i;
-            return 0;
+            return i;
         }
     }
     LM_ERR("%s: \"%s\" or \"%s\" is needed, not \"%s\"\n", name, words[0], words[1], value);
-    return -1;
+    settings_refuse();
 }
 
 int settings_set_spool_dir(unsigned type, void *value)
@@ -85,77 +80,78 @@ int settings_set_spool_dir(unsigned type, void *value)
     const char *dir = value;
     if (dir[0] != '/' || strlen(dir) >= PATH_MAX) {
         LM_ERR("spool_dir: an absolute path is needed, not \"%s\"\n", dir);
-        return -1;
+        settings_refuse();
     }
     settings.spool_dir = strdup(dir);
     if (settings.spool_dir == NULL) {
         LM_ERR("spool_dir: out of memory\n");
-        return -1;
+        settings_refuse();
     }
     return 0;
 }
 
 int settings_set_max_bytes(unsigned type, void *value)
 {
-    return settings_read_number("max_bytes", type, value, SPOOL_BYTES_MIN, SPOOL_BYTES_MAX,
-                                &settings.max_bytes);
+    settings.max_bytes =
+        settings_read_number("max_bytes", type, value, SPOOL_BYTES_MIN, SPOOL_BYTES_MAX);
+    return 0;
 }
 
 int settings_set_max_records(unsigned type, void *value)
 {
-    return settings_read_number("max_records", type, value, 0, INT64_MAX, &settings.max_records);
+    settings.max_records = settings_read_number("max_records", type, value, 0, INT64_MAX);
+    return 0;
 }
 
 int settings_set_durability(unsigned type, void *value)
 {
     (void)type;
     static const char *const words[2] = {"sync", "nometasync"};
-    unsigned word;
-    int r = settings_read_word("durability", value, words, &word);
-    if (r == 0) {
-        settings.durability = word == 0 ? SPOOL_SYNC : SPOOL_NOMETASYNC;
-    }
-    return r;
+    bool is_sync = settings_read_word("durability", value, words) == 0;
+    settings.durability = is_sync ? SPOOL_SYNC : SPOOL_NOMETASYNC;
+    return 0;
 }
 
 int settings_set_commit_timeout(unsigned type, void *value)
 {
-    return settings_read_number("commit_timeout", type, value, 1, 3600 * SECOND_MS,
-                                &settings.commit_timeout_ms);
+    settings.commit_timeout_ms =
+        settings_read_number("commit_timeout", type, value, 1, 3600 * SECOND_MS);
+    return 0;
 }
 
 int settings_set_shutdown_flush(unsigned type, void *value)
 {
-    return settings_read_number("shutdown_flush", type, value, 0, SETTINGS_SHUTDOWN_FLUSH_MS_MAX,
-                                &settings.shutdown_flush_ms);
+    settings.shutdown_flush_ms =
+        settings_read_number("shutdown_flush", type, value, 0, SETTINGS_SHUTDOWN_FLUSH_MS_MAX);
+    return 0;
 }
 
 int settings_set_high_mark(unsigned type, void *value)
 {
-    return settings_read_percent("high_mark", type, value, &settings.high_mark_percent);
+    settings.high_mark_percent = (unsigned)settings_read_number("high_mark", type, value, 1, 100);
+    return 0;
 }
 
 int settings_set_low_mark(unsigned type, void *value)
 {
-    return settings_read_percent("low_mark", type, value, &settings.low_mark_percent);
+    settings.low_mark_percent = (unsigned)settings_read_number("low_mark", type, value, 1, 100);
+    return 0;
 }
 
 int settings_set_default_ttl(unsigned type, void *value)
 {
-    return settings_read_number("default_ttl", type, value, 0, ADDRESS_TTL_MS_MAX,
-                                &settings.default_ttl_ms);
+    settings.default_ttl_ms =
+        settings_read_number("default_ttl", type, value, 0, ADDRESS_TTL_MS_MAX);
+    return 0;
 }
 
 int settings_set_on_full(unsigned type, void *value)
 {
     (void)type;
     static const char *const words[2] = {"reject", "drop-oldest"};
-    unsigned word;
-    int r = settings_read_word("on_full", value, words, &word);
-    if (r == 0) {
-        settings.on_full = word == 0 ? ADDRESS_ON_FULL_REJECT : ADDRESS_ON_FULL_DROP_OLDEST;
-    }
-    return r;
+    bool is_reject = settings_read_word("on_full", value, words) == 0;
+    settings.on_full = is_reject ? ADDRESS_ON_FULL_REJECT : ADDRESS_ON_FULL_DROP_OLDEST;
+    return 0;
 }
 
 int settings_check(void)

@@ -32,8 +32,13 @@ struct settings {
  * mod_init. */
 extern struct settings settings;
 
+/* Ends OpenSIPS while it reads its configuration, when the reason was logged. If a parameter's
+ * function returned an error instead, OpenSIPS would log the lines around the parameter, and
+ * passwords with them (docs/decisions/0018). */
+_Noreturn void settings_refuse(void);
+
 /* OpenSIPS's parameter functions (param_func_t): type is a modparam_t, value an int in a pointer or
- * a string. 0, -1 (logged). */
+ * a string. 0, or OpenSIPS is ended. */
 SPOOL_MUST_CHECK int settings_set_spool_dir(unsigned type, void *value);
 SPOOL_MUST_CHECK int settings_set_max_bytes(unsigned type, void *value);
 SPOOL_MUST_CHECK int settings_set_max_records(unsigned type, void *value);

@@ -103,6 +103,44 @@ static void redact_text_never_shows_a_secret_when_it_cuts(void **state)
     redact_free(&redact);
 }
 
+/* librdkafka says "Unrecognized sasl.oauthbearer.config beginning at: ..." */
+static void redact_text_hides_parts_of_a_secret(void **state)
+{
+    struct redact *redact = redact_of("principal=admin token=\"s3cret-word\", x=no", NULL, NULL);
+
+    (void)state;
+    assert_redacted(redact, "beginning at: token=\"s3cret-word\", x=no",
+                    "beginning at: ***=\"***\", x=no");
+    assert_redacted(redact, "of admin.", "of ***.");
+    redact_free(&redact);
+}
+
+static void redact_text_hides_the_beginning_of_a_secret_that_was_cut_off(void **state)
+{
+    struct redact *redact = redact_of("s3cret", "other s3cond", NULL);
+
+    (void)state;
+    assert_redacted(redact, "value: s3cre", "value: ***");
+    assert_redacted(redact, "value: s3c", "value: s3c");
+    assert_redacted(redact, "value: other s3", "value: ***");
+    assert_redacted(redact, "value: s3con", "value: ***");
+    redact_free(&redact);
+}
+
+static void redact_text_knows_no_parts_of_a_pem(void **state)
+{
+    struct address_property property = {
+        .name = text("ssl.key.pem"), .value = text("BEGIN PRIVATE KEY"), .is_secret = true};
+    struct address address = {.properties = &property, .properties_count = 1};
+    struct redact *redact = NULL;
+
+    (void)state;
+    assert_int_equal(redact_new(&address, &redact), 0);
+    assert_redacted(redact, "no PRIVATE key", "no PRIVATE key");
+    assert_redacted(redact, "a BEGIN PRIVATE KEY!", "a ***!");
+    redact_free(&redact);
+}
+
 static void redact_free_takes_null(void **state)
 {
     struct redact *redact = NULL;
@@ -121,6 +159,9 @@ int main(void)
         cmocka_unit_test(redact_text_hides_all_of_secrets_that_overlap),
         cmocka_unit_test(redact_text_does_nothing_for_an_empty_secret),
         cmocka_unit_test(redact_text_never_shows_a_secret_when_it_cuts),
+        cmocka_unit_test(redact_text_hides_parts_of_a_secret),
+        cmocka_unit_test(redact_text_hides_the_beginning_of_a_secret_that_was_cut_off),
+        cmocka_unit_test(redact_text_knows_no_parts_of_a_pem),
         cmocka_unit_test(redact_free_takes_null),
     };
 
