@@ -46,7 +46,7 @@ static int module_add_broker(modparam_t type, void *value)
     const struct address *address = destination_table_read(destination, &message);
     if (address == NULL || sink_rdkafka_check(address, &message) != 0) {
         LM_ERR("broker_id: %s\n", message.text);
-        return -1;
+        settings_refuse();
     }
     return 0;
 }
