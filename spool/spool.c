@@ -101,14 +101,32 @@ int spool_check_file(struct spool *spool, const char *file, bool must_exist,
         message_set(message, "%s/%s: not a regular file: move it away", spool->dir, file);
         return SPOOL_E_REFUSED;
     }
-    if (faccessat(spool->dir_fd, file, R_OK | W_OK, AT_EACCESS) < 0) {
+    if (faccessat(spool->dir_fd, file, R_OK | W_OK, AT_EACCESS) == 0) {
+        return 0;
+    }
+    if (errno == EROFS) {
+        message_set(message, "%s/%s: the file system is read-only: mount it for writing",
+                    spool->dir, file);
+    } else {
         message_set(message,
                     "%s/%s: belongs to user id %ld and cannot be written by user id %ld: "
                     "give the folder's files to the user that runs this program",
                     spool->dir, file, (long)status.st_uid, (long)geteuid());
+    }
+    return SPOOL_E_REFUSED;
+}
+
+/* A file cannot be written: by us, or by anybody. SPOOL_E_REFUSED, -errno. */
+static int spool_refuse(const struct spool *spool, const char *what, int error,
+                        struct message *message)
+{
+    if (error == EROFS || error == EACCES || error == EPERM) {
+        message_set(message, "%s: cannot %s (%s): check owner, mode and mount", spool->dir, what,
+                    strerror(error));
         return SPOOL_E_REFUSED;
     }
-    return 0;
+    message_set(message, "%s: cannot %s: %s", spool->dir, what, strerror(error));
+    return -error;
 }
 
 static int spool_take_owner_lock(struct spool *spool, struct message *message)
@@ -130,7 +148,7 @@ static int spool_take_owner_lock(struct spool *spool, struct message *message)
         return SPOOL_E_DISK_FULL;
     }
     if (r < 0) {
-        message_set(message, "%s/%s: %s", spool->dir, OWNER_LOCK_FILE, strerror(-r));
+        r = spool_refuse(spool, "make " OWNER_LOCK_FILE, -r, message);
     }
     return r;
 }
@@ -154,7 +172,7 @@ static int spool_claim(struct spool *spool, struct message *message)
         return SPOOL_E_DISK_FULL;
     }
     if (r < 0) {
-        message_set(message, "%s: cannot prepare the spool's files: %s", spool->dir, strerror(-r));
+        r = spool_refuse(spool, "prepare the spool's files", -r, message);
     }
     return r;
 }

@@ -32,27 +32,37 @@ struct check {
 
 /* --- Before it is opened ---------------------------------------------------------------------- */
 
-/* lock.mdb means nothing after a restart: it is missing, empty, old, or anything. */
-static void put_lock_file(const struct check *check)
+static void put_file(const struct check *check, const char *name, const void *bytes, size_t size)
 {
+    char path[PATH_MAX + 32];
+    (void)snprintf(path, sizeof(path), "%s/%s", check->dir, name);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+    disk_must(fd >= 0 && write(fd, bytes, size) == (ssize_t)size, "a file cannot be made");
+    close(fd);
+}
+
+/* lock.mdb means nothing after a restart: it is missing, empty, cut off, or anything. owner.lock is
+ * what was written, or says that owners crashed: then each page is looked at. */
+static void put_lock_files(const struct check *check)
+{
+    static const char crashed[] = "x, pid 1\nowners before it that did not end in order: 9\n";
     static uint8_t bytes[LOCK_FILE_BYTES];
-    char path[PATH_MAX + 16];
     uint64_t seed = check->wanted->seed;
     uint64_t kind = disk_random(&seed) % 4;
     struct stat status;
-    (void)snprintf(path, sizeof(path), "%s/lock.mdb", check->dir);
-    (void)unlink(path);
-    if (kind == 0 || stat(check->dir, &status) < 0) {
+    if (stat(check->dir, &status) < 0) {
         return;
     }
     for (size_t i = 0; i < sizeof(bytes); i++) {
         bytes[i] = kind == 1 ? 0 : (uint8_t)disk_random(&seed);
     }
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
-    disk_must(fd >= 0, "a file cannot be made");
-    size_t size = kind == 3 ? disk_random(&seed) % sizeof(bytes) : sizeof(bytes);
-    disk_must(write(fd, bytes, size) == (ssize_t)size, "no room for the disks");
-    close(fd);
+    if (kind != 0) {
+        put_file(check, "lock.mdb", bytes,
+                 kind == 3 ? disk_random(&seed) % sizeof(bytes) : sizeof(bytes));
+    }
+    if (disk_random(&seed) % 2 == 0) {
+        put_file(check, "owner.lock", crashed, sizeof(crashed) - 1);
+    }
 }
 
 static void check_find(void *context, const struct verify_finding *finding)
@@ -302,7 +312,7 @@ enum power_verdict power_check(const char *root, const char *spool,
     struct check check = {.wanted = wanted, .root = root, .text = ret_text};
     disk_must(snprintf(check.dir, sizeof(check.dir), "%s/%s", root, spool) < (int)sizeof(check.dir),
               "a path is too long");
-    put_lock_file(&check);
+    put_lock_files(&check);
     check.is_readable = power_state_read(check.dir, NULL, &check.before, ret_text);
     /* What cannot be read is set aside, and nothing is the state then. */
     bool is_expected = wanted->is_damaged || wanted->lowest == 0 ||

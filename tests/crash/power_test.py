@@ -269,6 +269,8 @@ class CountTest(unittest.TestCase):
     """Runs last, by its place in load_tests()."""
 
     def test_there_were_enough_disks(self):
+        if EACH < 8:
+            self.skipTest("fewer were asked for")
         print(f"\ndisks in all: {PowerCase.disks}", file=sys.stderr)
         self.assertGreaterEqual(PowerCase.disks, 10_000)
 

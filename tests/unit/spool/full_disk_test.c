@@ -18,8 +18,10 @@
 #include "spool/cursor.h"
 #include "spool/limits.h"
 #include "spool/record.h"
+#include "spool/visit.h"
 
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/statvfs.h>
 
 struct world {
@@ -179,6 +181,31 @@ static void spool_open_says_that_an_ext4_is_full(void **state)
     check_open(SMALL_DISK_EXT4);
 }
 
+static void spool_open_says_that_a_disk_is_read_only(void **state)
+{
+    struct world world;
+    (void)state;
+    if (!begin(&world, SMALL_DISK_TMPFS)) {
+        skip();
+    }
+    open_world(&world);
+    assert_int_equal(publish(&world, 300).result, OUTCOME_ACCEPTED);
+    close_world(&world);
+    assert_int_equal(mount(NULL, world.disk.folder, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
+    assert_int_equal(spool_fixture_try_open(world.spool), SPOOL_E_REFUSED);
+    assert_non_null(strstr(world.spool->message.text, world.disk.folder));
+    assert_non_null(strcasestr(world.spool->message.text, "read-only"));
+    struct spool *visitor = NULL;
+    assert_int_equal(
+        spool_visit(world.spool->dir, &world.spool->clock, &visitor, &world.spool->message),
+        SPOOL_E_REFUSED);
+    assert_non_null(strstr(world.spool->message.text, "read-only: mount it for writing"));
+    assert_int_equal(mount(NULL, world.disk.folder, NULL, MS_REMOUNT, NULL), 0);
+    open_world(&world);
+    assert_int_equal(waiting(&world), 1);
+    end(&world);
+}
+
 /* --- Living on it ----------------------------------------------------------------------------- */
 
 static void check_life(struct world *world, size_t payload_bytes)
@@ -284,6 +311,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(spool_open_says_that_a_tmpfs_is_full),
         cmocka_unit_test(spool_open_says_that_an_ext4_is_full),
+        cmocka_unit_test(spool_open_says_that_a_disk_is_read_only),
         cmocka_unit_test(publish_is_refused_on_a_full_tmpfs_and_all_else_works),
         cmocka_unit_test(publish_is_refused_on_a_full_ext4_and_all_else_works),
         cmocka_unit_test(a_spool_may_take_a_whole_tmpfs),
