@@ -114,9 +114,16 @@ class InspectSecrets(secret_case.SecretsMixin, acting.ActCase):
         said = [self.say(*each, *more) for each in commands for more in ((), ("--json",))]
         return said + [self.say("export", "--place", place) for place in EXPORTS]
 
+    def watched(self):
+        """What is on the screen of "watch"."""
+        command = [process.program("spool-inspect"), "--spool", self.spool, "watch"]
+        screen = inspector.Screen(command, 200, 50, {"LC_ALL": "C.UTF-8"})
+        self.addCleanup(screen.close)
+        return screen.wait_for("k1")
+
     def test_live_and_left_behind(self):
         owner = self.start()
-        live = self.everything()
+        live = [self.watched(), *self.everything()]
         self.assert_kept(*live, owner.log_path.read_bytes())
         # What was searched has the complaint in it, and the addresses.
         for word in ("Unrecognized sasl.oauthbearer.config", VISIBLE, "g.sasl.password=***"):
