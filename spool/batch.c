@@ -37,9 +37,13 @@ void batch_free(struct batch **batch)
 static void batch_end(struct batch *batch)
 {
     for (uint32_t i = 0; i < batch->touched_count; i++) {
-        struct batch_destination *part = &batch->destinations[batch->touched[i]];
+        uint32_t id = batch->touched[i];
+        struct batch_destination *part = &batch->destinations[id];
         part->is_touched = false;
         part->queue = NULL; /* LMDB closes a write transaction's cursors with it */
+        pthread_mutex_lock(&batch->spool->oldest_lock);
+        environment_destination(batch->spool, id)->is_dropping = false;
+        pthread_mutex_unlock(&batch->spool->oldest_lock);
     }
     batch->touched_count = 0;
     batch->txn = NULL;

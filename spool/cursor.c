@@ -217,7 +217,25 @@ void cursor_end(struct cursor *cursor)
 
 void cursor_tell_position(struct spool *spool, uint32_t destination, uint64_t position)
 {
-    atomic_store(&environment_destination(spool, destination)->forward_position, position);
+    struct destination *known = environment_destination(spool, destination);
+    pthread_mutex_lock(&spool->oldest_lock);
+    known->forward_position = position;
+    if (!known->is_dropping) {
+        known->dropped_to = 0; /* whoever begins to read now does not find it */
+    }
+    pthread_mutex_unlock(&spool->oldest_lock);
+}
+
+bool cursor_take(struct spool *spool, uint32_t destination, uint64_t sequence)
+{
+    struct destination *known = environment_destination(spool, destination);
+    pthread_mutex_lock(&spool->oldest_lock);
+    bool is_dropped = sequence >= known->dropped_from && sequence <= known->dropped_to;
+    if (!is_dropped) {
+        known->forward_position = sequence + 1;
+    }
+    pthread_mutex_unlock(&spool->oldest_lock);
+    return !is_dropped;
 }
 
 void cursor_look(struct spool *spool, uint32_t destination)

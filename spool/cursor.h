@@ -58,6 +58,11 @@ void cursor_end(struct cursor *cursor);
  * store ever knows of it, and it is not stored (S10). */
 void cursor_tell_position(struct spool *spool, uint32_t destination, uint64_t position);
 
+/* Takes a record that a cursor showed: from now on it may be in-flight, and is not dropped as the
+ * oldest. False: a batch was quicker, and drops it; end the cursor, tell the position, and read
+ * again later. */
+SPOOL_MUST_CHECK bool cursor_take(struct spool *spool, uint32_t destination, uint64_t sequence);
+
 /* Looks up what other programs appended to the destination's queue (imports): one short read
  * transaction. Does nothing when the spool cannot be read. */
 void cursor_look(struct spool *spool, uint32_t destination);

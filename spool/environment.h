@@ -20,9 +20,11 @@ struct destination {
     MDB_dbi queue;
     MDB_dbi dead;
     struct destination_limits limits;
-    /* The forwarder's read position: drops of the oldest start here, since what is before it is
-     * in-flight. */
-    _Atomic uint64_t forward_position;
+    /* Under oldest_lock: who has the oldest record, the forwarder or a batch that drops it. */
+    uint64_t forward_position; /* what is before it may be in-flight: it is not dropped */
+    uint64_t dropped_from;     /* what is from here to there is not forwarded */
+    uint64_t dropped_to;       /* 0: none */
+    bool is_dropping;          /* the batch that drops it is open */
     /* The last sequence that was appended and committed. */
     _Atomic uint64_t appended_sequence;
 };
@@ -51,6 +53,7 @@ struct spool {
     char uuid_text[37];
     struct claim claim;
 
+    pthread_mutex_t oldest_lock;
     pthread_mutex_t destinations_lock;                     /* held while one is made */
     struct destination destinations[DESTINATIONS_MAX + 1]; /* [1..count] */
     _Atomic uint32_t destinations_count;

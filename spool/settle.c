@@ -290,23 +290,42 @@ static int settle_from_queue(struct batch *batch, const struct settlement *settl
     return settle_current(batch, part, settlement, (struct span){data.mv_data, data.mv_size});
 }
 
+/* Finds the oldest record that the forwarder has not, which then cannot have it any more. LMDB's
+ * code. */
+static int settle_take_oldest(struct batch *batch, uint32_t destination,
+                              struct batch_destination *part, uint64_t *ret_sequence,
+                              MDB_val *ret_data)
+{
+    struct destination *known = environment_destination(batch->spool, destination);
+    pthread_mutex_lock(&batch->spool->oldest_lock);
+    uint64_t from = known->forward_position;
+    MDB_val key = environment_key(&from, sizeof(from));
+    int code = mdb_cursor_get(part->queue, &key, ret_data, MDB_SET_RANGE);
+    if (code == 0) {
+        memcpy(ret_sequence, key.mv_data, sizeof(*ret_sequence));
+        if (!known->is_dropping) {
+            known->dropped_from = *ret_sequence;
+            known->is_dropping = true;
+        }
+        known->dropped_to = *ret_sequence;
+    }
+    pthread_mutex_unlock(&batch->spool->oldest_lock);
+    return code;
+}
+
 int settle_drop_oldest(struct batch *batch, uint32_t destination, struct batch_destination *part)
 {
-    uint64_t from =
-        atomic_load(&environment_destination(batch->spool, destination)->forward_position);
-    MDB_val key = environment_key(&from, sizeof(from));
     MDB_val data;
-    int code = mdb_cursor_get(part->queue, &key, &data, MDB_SET_RANGE);
-    if (code != 0) {
-        return code;
-    }
     struct settlement settlement = {
         .action = SETTLE_DROP,
         .destination = destination,
         .partition = -1,
         .offset = -1,
     };
-    memcpy(&settlement.sequence, key.mv_data, sizeof(settlement.sequence));
+    int code = settle_take_oldest(batch, destination, part, &settlement.sequence, &data);
+    if (code != 0) {
+        return code;
+    }
     return settle_current(batch, part, &settlement, (struct span){data.mv_data, data.mv_size});
 }
 

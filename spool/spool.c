@@ -293,6 +293,7 @@ int spool_new(const struct spool_config *config, struct spool **ret_spool, struc
     spool->owner_fd = -1;
     spool->claim.fd = -1;
     pthread_rwlock_init(&spool->env_lock, NULL);
+    pthread_mutex_init(&spool->oldest_lock, NULL);
     pthread_mutex_init(&spool->destinations_lock, NULL);
     *ret_spool = spool;
     return 0;
@@ -332,6 +333,7 @@ void spool_close(struct spool **spool_at)
     owner_lock_end(&spool->owner_fd);
     spool_close_fd(&spool->dir_fd);
     pthread_mutex_destroy(&spool->destinations_lock);
+    pthread_mutex_destroy(&spool->oldest_lock);
     pthread_rwlock_destroy(&spool->env_lock);
     free(spool->set_aside_path);
     free(spool->dir);

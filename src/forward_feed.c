@@ -221,9 +221,8 @@ static bool feed_read(struct forward_destination *destination, struct cursor *cu
                       0);
             return false;
         }
-        /* Before the sink has it: from now on it is no longer the oldest that may be dropped. */
-        cursor_tell_position(destination->forward->config.spool, destination->id, sequence + 1);
-        if (feed_record(destination, sequence, encoded) == FEED_STOP) {
+        if (!cursor_take(destination->forward->config.spool, destination->id, sequence) ||
+            feed_record(destination, sequence, encoded) == FEED_STOP) {
             return false;
         }
         destination->position = sequence + 1;

@@ -191,6 +191,45 @@ static void batch_append_drops_the_oldest_that_is_not_in_flight(void **state)
     spool_fixture_check(fixture);
 }
 
+/* A batch that drops a record is not committed yet; the forwarder reads the state before it. */
+static void batch_append_drops_no_record_that_the_forwarder_takes_meanwhile(void **state)
+{
+    struct spool_fixture *fixture = *state;
+    struct cursor cursor;
+    struct span stored;
+    uint64_t sequence = 0;
+    int refusal = 0;
+    struct destination_limits limits = {.max_records = 2, .drops_oldest = true};
+    struct span record = spool_fixture_record(100, 1, NULL);
+    spool_destination_limit(fixture->spool, 1, &limits);
+    spool_fixture_append(fixture, 1, 100);
+    spool_fixture_append(fixture, 1, 100);
+    assert_int_equal(cursor_begin_queue(&cursor, fixture->spool, 1, 0), 0);
+    assert_true(cursor_take(fixture->spool, 1, 1));
+
+    assert_int_equal(batch_begin(fixture->batch, 100, 1), 0);
+    assert_int_equal(batch_append(fixture->batch, 1, record, &sequence, &refusal), 0);
+    assert_int_equal(cursor_next(&cursor, &sequence, &stored), 0);
+    assert_int_equal(cursor_next(&cursor, &sequence, &stored), 0);
+    assert_int_equal(sequence, 2);
+    assert_false(cursor_take(fixture->spool, 1, 2)); /* the batch has it */
+    assert_int_equal(batch_commit(fixture->batch), 0);
+    assert_false(cursor_take(fixture->spool, 1, 2)); /* and the cursor still shows it */
+    cursor_end(&cursor);
+    cursor_tell_position(fixture->spool, 1, 2);
+    assert_true(cursor_take(fixture->spool, 1, 3));
+
+    /* One that is given up has dropped nothing. */
+    cursor_tell_position(fixture->spool, 1, 3);
+    assert_int_equal(batch_begin(fixture->batch, 100, 1), 0);
+    assert_int_equal(batch_append(fixture->batch, 1, record, &sequence, &refusal), 0);
+    batch_abort(fixture->batch);
+    cursor_tell_position(fixture->spool, 1, 3);
+    assert_true(cursor_take(fixture->spool, 1, 3));
+    spool_fixture_free_record(&record);
+    spool_fixture_check(fixture);
+}
+
 static void batch_append_refuses_when_all_that_could_be_dropped_is_in_flight(void **state)
 {
     struct spool_fixture *fixture = *state;
@@ -494,6 +533,7 @@ int main(void)
         A_TEST(batch_append_refuses_at_the_destinations_limits),
         A_TEST(batch_append_refused_does_not_stop_the_batch),
         A_TEST(batch_append_drops_the_oldest_that_is_not_in_flight),
+        A_TEST(batch_append_drops_no_record_that_the_forwarder_takes_meanwhile),
         A_TEST(batch_append_refuses_when_all_that_could_be_dropped_is_in_flight),
         A_TEST(batch_append_drops_nothing_for_a_record_that_cannot_fit),
         A_TEST(batch_settle_does_what_each_action_says),
