@@ -2,9 +2,9 @@
 #include "tests/harness/flow_fixture.h"
 
 #include "spool/cursor.h"
+#include "tests/harness/damage.h"
 
 #include <assert.h>
-#include <fcntl.h>
 #include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -295,47 +295,17 @@ size_t flow_dead(struct flow_fixture *flow, uint32_t destination, uint64_t *sequ
     return count;
 }
 
-/* The place in the spool's file of a byte that a cursor shows: a line of maps is
- * "begin-end rights offset device inode path", in hexadecimal. */
-static off_t flow_place(const struct flow_fixture *flow, const void *byte)
-{
-    char line[512];
-    off_t place = -1;
-    uint64_t wanted = (uintptr_t)byte;
-    FILE *maps = fopen("/proc/self/maps", "re");
-    assert_non_null(maps);
-    while (place < 0 && fgets(line, sizeof(line), maps) != NULL) {
-        char *rest = line;
-        uint64_t begin = strtoull(rest, &rest, 16);
-        uint64_t end = strtoull(rest + strlen("-"), &rest, 16);
-        uint64_t offset = strtoull(rest + strlen(" r--s "), NULL, 16);
-        if (strstr(line, flow->dir) != NULL && wanted >= begin && wanted < end) {
-            place = (off_t)(wanted - begin + offset);
-        }
-    }
-    fclose(maps);
-    return place;
-}
-
 /* Changes a byte of the entry that the cursor finds first, and ends the cursor. */
-static void flow_damage(struct flow_fixture *flow, struct cursor *cursor, uint64_t wanted,
+static void flow_damage(const struct flow_fixture *flow, struct cursor *cursor, uint64_t wanted,
                         size_t at)
 {
-    char path[128];
     uint64_t number;
     struct span stored;
     assert_int_equal(cursor_next(cursor, &number, &stored), 0);
     assert_int_equal(number, wanted);
     assert_true(at < stored.size_bytes);
-    const uint8_t *byte = (const uint8_t *)stored.data + at;
-    uint8_t damaged = *byte ^ 0x55;
-    off_t place = flow_place(flow, byte);
+    assert_true(damage_byte(flow->dir, (const uint8_t *)stored.data + at));
     cursor_end(cursor);
-    snprintf(path, sizeof(path), "%s/data.mdb", flow->dir);
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    assert_true(fd >= 0 && place >= 0);
-    assert_int_equal(pwrite(fd, &damaged, 1, place), 1);
-    close(fd);
 }
 
 void flow_damage_record(struct flow_fixture *flow, uint32_t destination, uint64_t sequence,

@@ -16,7 +16,7 @@ PORT_HIGH = 30000
 
 # Where a build has programs, below its folder.
 FOLDERS = [
-    *[f"tests/{each}" for each in ("broker", "inspect", "format", "opensips", "fuzz", "crash")],
+    *[f"tests/{each}" for each in ("broker", "inspect", "format", "opensips", "fuzz", "crash", "sim")],
     *["tools", "tools/inspect", "tests", "."],
 ]
 
