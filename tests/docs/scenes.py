@@ -20,6 +20,7 @@ ELSEWHERE = {
     "opensips": "tests/docs/opensips_test.py runs it on a real OpenSIPS",
     "build": "tests/docs/opensips_test.py builds the module with it",
     "consumers": "tests/kafka/consumers_test.py runs it on a real Kafka",
+    "packages": "tests/packages runs it in a clean Debian",
     "project": "it starts what is running now: tests/run, and tools/quickstart, which shows the same",
     "bench": "it measures: tests/run bench",
 }

@@ -12,5 +12,5 @@ def commands(heading):
     """The commands of the code blocks below "## HEADING"."""
     parts = re.split(r"^## (.*)$", PATH.read_text(encoding="utf-8"), flags=re.M)
     text = dict(zip(parts[1::2], parts[2::2]))[heading]
-    blocks = re.findall(r"^```sh\n(.*?)^```$", text, flags=re.M | re.S)
+    blocks = re.findall(r"^```sh packages\n(.*?)^```$", text, flags=re.M | re.S)
     return [line for block in blocks for line in block.splitlines()]
