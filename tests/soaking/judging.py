@@ -30,6 +30,8 @@ class Judgement:
         self.broker = broker
         self.load = load
         self.stored_twice = []  # requests with two sequences
+        self.given = set()  # sequences of accepted records
+        self.given_twice = []  # requests with the sequence of another
         self.to_report = set()
         self.examples = {}
         self.summary = dict.fromkeys(SUMMED, 0)
@@ -63,7 +65,12 @@ class Judgement:
                 if sequence is None:
                     missing -= 1
                     self.examples.setdefault("lost", []).append(f"{number}@{kind.name}")
-                elif kind.has_report:
+                elif sequence in self.given:
+                    self.given_twice.append(f"{number}@{kind.name}")
+                    continue
+                else:
+                    self.given.add(sequence)
+                if sequence is not None and kind.has_report:
                     self.to_report.add(sequence)
                 published = (traffic.key_of(kind, number), traffic.body_of(kind, number))
                 judge.accepted(missing if sequence is None else sequence, *published)
@@ -77,7 +84,8 @@ class Judgement:
         for name in SUMMED:
             self.summary[name] += summary[name]
         for name, found in summary["examples"].items():
-            self.examples.setdefault(name, []).extend(found)
+            if name != "lost":  # the oracle knows no names of what has no sequence
+                self.examples.setdefault(name, []).extend(found)
 
     def judge_reports(self, log_path):
         """How often report routes ran, and what is wrong with them, into the summary."""
@@ -103,6 +111,8 @@ class Judgement:
         found = {name: self.summary[name] for name in names if self.summary[name]}
         if self.stored_twice:
             found["stored twice"] = len(self.stored_twice)
+        if self.given_twice:
+            found["with the sequence of another"] = len(self.given_twice)
         return {
             name: (count, self.examples.get(name, [])[: oracle.EXAMPLES_MAX])
             for name, count in found.items()

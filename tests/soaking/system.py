@@ -62,13 +62,14 @@ class Soak:
         modules = [self.options.tree.ours()]
         if self.options.asan is not None:
             modules.append((self.options.asan / tree.MODULE).resolve(strict=True))
-        limit = f'modparam("event_kafka", "max_bytes", "{SPOOL_BYTES}")\n'
+        more = f'modparam("event_kafka", "max_bytes", "{SPOOL_BYTES}")\n'
+        more += f'modparam("event_kafka", "durability", "{self.options.durability}")\n'
         configs = [
             server.Config(
                 self.options.tree,
                 module,
                 traffic.script(bootstrap),
-                parameters=traffic.addresses(bootstrap) + limit,
+                parameters=traffic.addresses(bootstrap) + more,
                 modules=["sipmsgops"],
                 spool=self.spool,
                 ports=ports,

@@ -104,6 +104,11 @@ class JudgementTest(unittest.TestCase):
         self.records.append(record(PLAIN, 10, 6, 4))
         self.assertIn("stored twice", self.judge().problems())
 
+    def test_a_sequence_that_was_given_twice(self):
+        self.records.append(record(EVENT, 31, 2, 1))
+        self.accepted[EVENT].add(31)
+        self.assertIn("with the sequence of another", self.judge().problems())
+
     def test_not_from_the_spool(self):
         self.records.append(record(PLAIN, 10, 6, 4)._replace(spool_id="else"))
         self.assertIn("foreign", self.judge().problems())
