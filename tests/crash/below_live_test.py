@@ -101,19 +101,29 @@ class SlowDiskTest(LiveCase):
 
 
 class SmallDisk(LiveCase):
-    """An ext4 of 16 MiB on a loop device."""
+    """A file system of 16 MiB: an ext4 on a loop device, or a tmpfs."""
+
+    is_tmpfs = False
 
     def mount(self, *options):
+        if self.is_tmpfs:
+            options = [f"size={DISK_BYTES}", *options]
+            return run_quietly("mount", "-t", "tmpfs", "-o", ",".join(options), "none", self.disk)
         return run_quietly("mount", "-o", ",".join(["loop", *options]), self.image, self.disk)
+
+    def make(self):
+        self.image = self.folder / "image"
+        if self.is_tmpfs:
+            return True, ""
+        with open(self.image, "wb") as file:
+            file.truncate(DISK_BYTES)
+        return run_quietly("mkfs.ext4", "-q", "-m", "0", "-F", self.image)
 
     def setUp(self):
         super().setUp()
         self.disk = self.folder / "disk"
         self.disk.mkdir()
-        self.image = self.folder / "image"
-        with open(self.image, "wb") as file:
-            file.truncate(DISK_BYTES)
-        made, why = run_quietly("mkfs.ext4", "-q", "-m", "0", "-F", self.image)
+        made, why = self.make()
         mounted, why = self.mount() if made else (made, why)
         if not mounted:
             print(f"\nSKIPPED, no small file system here: {why}", file=sys.stderr)
@@ -186,7 +196,7 @@ class ReadOnlyTest(SmallDisk):
         self.assert_sound()
 
 
-class FullDiskTest(SmallDisk):
+class FullExt4Test(SmallDisk):
     """The last byte is taken, and records are mended by hand."""
 
     def test_commands_on_a_full_disk(self):
@@ -213,6 +223,10 @@ class FullDiskTest(SmallDisk):
         result = inspector.run("drop", "--all", "--yes", spool=self.spool)
         self.assertEqual(result.code, 0, result)
         self.assertEqual(self.sequences(), [])
+
+
+class FullTmpfsTest(FullExt4Test):
+    is_tmpfs = True
 
 
 class FewDescriptorsTest(LiveCase):

@@ -25,7 +25,7 @@ from harness import broker, forward, inspector, process  # noqa: E402
 
 LONG = os.environ.get("SPOOL_CRASH_LONG") == "1"
 # Disks for each step that makes something certain, at most.
-EACH = 300 if LONG else 8
+EACH = 300 if LONG else 7
 SEED = 1
 PATIENCE_S = 7200 if LONG else 600
 # More would fight for a small machine.
@@ -269,7 +269,7 @@ class CountTest(unittest.TestCase):
     """Runs last, by its place in load_tests()."""
 
     def test_there_were_enough_disks(self):
-        if EACH < 8:
+        if EACH < 7:
             self.skipTest("fewer were asked for")
         print(f"\ndisks in all: {PowerCase.disks}", file=sys.stderr)
         self.assertGreaterEqual(PowerCase.disks, 10_000)
