@@ -2,6 +2,7 @@
 #include "src/opensips/destination_table.h"
 
 #include "spool/futex.h"
+#include "spool/point.h"
 #include "src/opensips/opensips.h"
 #include "src/opensips/settings.h"
 #include "src/opensips/shared_state.h"
@@ -183,6 +184,7 @@ static struct table_destination *table_add(struct address **address, const char 
     if (keeps_addresses) {
         addresses[count] = SPOOL_TAKE(*address);
     }
+    SPOOL_POINT("table.filled");
     atomic_store(&table->count, count + 1);
     return destination;
 }
@@ -214,6 +216,7 @@ struct table_destination *destination_table_add(const char *text, size_t size_by
 static void table_resolve(struct table_destination *destination, enum table_state state)
 {
     atomic_store(&destination->state, state);
+    SPOOL_POINT("table.resolved");
     futex_wake(&destination->state);
 }
 
@@ -285,6 +288,7 @@ enum outcome destination_publish(struct table_destination *destination, struct r
                                  uint64_t *ret_sequence)
 {
     enum outcome outcome = table_publish(destination, record, ret_sequence);
+    SPOOL_POINT("module.published");
     atomic_fetch_add(&shared_state->outcomes[outcome], 1);
     return outcome;
 }

@@ -4,6 +4,7 @@
 #include "spool/audit.h"
 #include "spool/cursor.h"
 #include "spool/pause.h"
+#include "spool/point.h"
 #include "src/json_text.h"
 #include "src/opensips/destination_table.h"
 #include "src/opensips/module_statistics.h"
@@ -329,6 +330,7 @@ static json_t *command_act(struct pipeline *pipeline, const struct kafka_command
         }
         is_complete =
             page.count == 0 || act_settle(pipeline_committer(pipeline), &page, deadline_ms);
+        SPOOL_POINT("command.settled");
         records_count += page.count;
         bytes += page.bytes;
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "src/opensips/kafka_process.h"
 
+#include "spool/point.h"
 #include "src/opensips/alarms.h"
 #include "src/opensips/destination_table.h"
 #include "src/opensips/kafka_host.h"
@@ -181,6 +182,7 @@ static void process_open(void)
     if (process_open_pipeline(&message) == 0) {
         /* What waits from before is told from the first moment on. */
         module_statistics_step(process.pipeline);
+        SPOOL_POINT("module.opened");
         atomic_store(&shared_state->serving, SERVING_OPEN);
         module_command_serve(process.pipeline);
         alarms_spool(NULL);
@@ -247,8 +249,10 @@ static void process_end(void)
         return;
     }
     atomic_store(&shared_state->serving, SERVING_STOPPED);
+    SPOOL_POINT("module.stopping");
     if (process.pipeline != NULL) {
         pipeline_stop(process.pipeline, settings.shutdown_flush_ms);
+        SPOOL_POINT("module.stopped");
         report_route_step(process.pipeline);
         pipeline_free(&process.pipeline);
     }

@@ -2,6 +2,7 @@
 #include "src/opensips/publish_function.h"
 
 #include "spool/outcome.h"
+#include "spool/point.h"
 #include "src/headers_json.h"
 #include "src/opensips/avp.h"
 #include "src/opensips/destination_table.h"
@@ -150,6 +151,7 @@ static enum async_ret_code publish_end_async(void *parameter, uint64_t timeout_m
     uint64_t sequence;
     publisher.commit_timeout_ms = timeout_ms;
     enum outcome outcome = publish_end(&publisher, under_way->ticket, &sequence);
+    SPOOL_POINT("module.resumed");
     pkg_free(under_way);
     async_status = ASYNC_DONE;
     atomic_fetch_add(&shared_state->outcomes[outcome], 1);
@@ -213,6 +215,7 @@ int publish_function_async(struct sip_msg *message, async_ctx *context, void *de
         atomic_fetch_add(&shared_state->outcomes[refusal], 1);
         return publish_refuse_async(outcome_name(refusal));
     }
+    SPOOL_POINT("module.begun");
     ASYNC_SET_RESUME_F(context, publish_resume);
     context->resume_param = under_way;
     /* A worker that is scaled down, or an owner that hangs, must not wait for ever. In seconds. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "src/opensips/report_route.h"
 
+#include "spool/point.h"
 #include "src/opensips/avp.h"
 #include "src/opensips/opensips.h"
 #include "src/opensips/shared_state.h"
@@ -125,6 +126,7 @@ static void report_run(int sender, void *parameter)
 {
     (void)sender;
     struct report_job *job = parameter;
+    SPOOL_POINT("report_route.running");
     str name = {(char *)(uintptr_t)job->route.data, (int)job->route.size_bytes};
     int route =
         sroutes != NULL ? get_script_route_ID_by_name_str(&name, sroutes->request, RT_NO) : -1;
@@ -137,7 +139,9 @@ static void report_run(int sender, void *parameter)
                name.len, name.s, (int)job->spool_id.size_bytes, (const char *)job->spool_id.data,
                job->status == 0 ? "delivered" : job->error);
     }
+    SPOOL_POINT("report_route.run");
     atomic_store(&job->slot->state, JOB_RUN);
+    SPOOL_POINT("report_route.told");
     shared_bell_ring();
     shm_free(job);
 }
@@ -252,6 +256,7 @@ int report_route_dispatch(struct host *host, const struct host_report *report)
         shm_free(job);
         return HOST_E_BUSY;
     }
+    SPOOL_POINT("report_route.dispatched");
     jobs_bytes += size_bytes;
     return 0;
 }
@@ -261,6 +266,7 @@ void report_route_step(struct pipeline *pipeline)
     for (size_t i = 0; i < JOBS_MAX; i++) {
         if (atomic_load(&slots[i].state) == JOB_RUN) {
             pipeline_report_done(pipeline, slots[i].number);
+            SPOOL_POINT("report_route.done");
             jobs_bytes -= slots[i].size_bytes;
             atomic_store(&slots[i].state, JOB_FREE);
         }

@@ -104,6 +104,15 @@ class TreeTest(unittest.TestCase):
         )
         self.assert_silent(said)
 
+    def test_programs_have_no_kill_points(self):
+        build = Path(os.environ["SPOOL_BUILD_DIR"])
+        programs = ["tools/spool-forward", "tools/inspect/spool-inspect"]
+        if (build / "src/opensips").is_dir():
+            programs.append("src/opensips/event_kafka.so")
+        for program in programs:
+            self.assertNotIn(b"SPOOL_KILL_AT", (build / program).read_bytes(), program)
+        self.assertIn(b"SPOOL_KILL_AT", (build / "tests/unit/point_test").read_bytes())
+
     def test_scripts_can_be_read(self):
         for source in self.tree.sources:
             if source.text.startswith("#!/usr/bin/env bash"):

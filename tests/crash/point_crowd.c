@@ -393,7 +393,7 @@ static error_t crowd_parse(int key, char *argument, struct argp_state *state)
             *places[i].text = argument;
             return 0;
         }
-        if (places[i].option == key) {
+        if (places[i].option == key && places[i].number != NULL) {
             *places[i].number = strtoull(argument, NULL, 10);
             return 0;
         }

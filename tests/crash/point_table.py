@@ -131,6 +131,21 @@ POINTS = {
     "compact.replaced": "compacting=1",
     "compact.closing": "compacting=1",
     "compact.folder_removed": "compacting=1",
+    # The module in OpenSIPS.
+    "table.filled": "module_start",
+    "table.resolved": "module_start",
+    "module.opened": "module_start=1",
+    "module.published": "module_publish",
+    "module.begun": "module_publish",
+    "module.resumed": "module_publish",
+    "report_route.dispatched": "module_report",
+    "report_route.running": "module_report",
+    "report_route.run": "module_report",
+    "report_route.told": "module_report",
+    "report_route.done": "module_report",
+    "command.settled": "module_command",
+    "module.stopping": "module_stop=1",
+    "module.stopped": "module_stop=1",
 }
 
 
