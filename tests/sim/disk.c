@@ -38,6 +38,8 @@ static struct {
     bool (*is_forbidden)(void *context);
     void *is_forbidden_context;
     bool is_broken; /* a write failed, and the file was not opened anew since */
+    bool is_meta_failed;
+    bool has_odd_meta;
     unsigned forbidden_count;
     struct unflushed unflushed[DISK_UNFLUSHED_MAX];
     size_t unflushed_count;
@@ -176,6 +178,14 @@ static ssize_t disk_refuse(int error)
     return -1;
 }
 
+static void disk_note_meta(bool is_meta, enum disk_failure failure)
+{
+    if (is_meta && !disk.is_dead) {
+        disk.has_odd_meta = disk.is_meta_failed;
+        disk.is_meta_failed = failure != DISK_FAILS_NOT;
+    }
+}
+
 static ssize_t disk_write(int fd, const uint8_t *bytes, size_t size, uint64_t offset)
 {
     bool is_meta = size < 4096;
@@ -183,6 +193,7 @@ static ssize_t disk_write(int fd, const uint8_t *bytes, size_t size, uint64_t of
     /* LMDB itself puts back a meta page that could not be written. */
     bool is_late = disk.is_broken && !is_meta;
     enum disk_failure failure = disk_begin(place);
+    disk_note_meta(is_meta, failure);
     /* A meta page is smaller than a sector: it is written or it is not. */
     if (failure == DISK_FAILS_IO || (failure == DISK_FAILS_SHORT && is_meta)) {
         return disk_refuse(EIO);
@@ -227,7 +238,7 @@ ssize_t replaced_pwritev(int fd, const struct iovec *parts, int count, off_t off
     for (int i = 0; i < count; i++) {
         size += parts[i].iov_len;
     }
-    uint8_t *bytes = malloc(size);
+    uint8_t *bytes = malloc(size + 1);
     assert(bytes != NULL);
     size_t at = 0;
     for (int i = 0; i < count; i++) {
@@ -404,6 +415,11 @@ void disk_set_free(uint64_t bytes)
 bool disk_is_full(void)
 {
     return disk.limit_bytes != UINT64_MAX;
+}
+
+bool disk_has_odd_meta(void)
+{
+    return disk.has_odd_meta;
 }
 
 void disk_on_flush(void (*on_flush)(void *context), void *context)

@@ -43,6 +43,11 @@ void disk_lose_power(struct dice *dice);
 void disk_set_free(uint64_t bytes);
 bool disk_is_full(void);
 
+/* Whether a meta page could not be written, and none was since. LMDB then puts back what it had
+ * read, but not all of it, so the page is not sound; it is the older one, which the next commit
+ * writes. */
+bool disk_has_odd_meta(void);
+
 /* Called at each flush of the file, before it is done; NULL: nobody. */
 void disk_on_flush(void (*on_flush)(void *context), void *context);
 

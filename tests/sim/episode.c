@@ -73,7 +73,9 @@ static void episode_step_committer(struct world *world, bool settles_now)
                        now_ms - world->full_wall_ms < FULL_FORGOTTEN_MS;
     world->had_write_failure = world->had_write_failure || spool_is_latched(world->spool);
     episode_note_commit(world, was_latched);
-    trace(world, "commit: %zu%s", count, spool_is_latched(world->spool) ? ", latched" : "");
+    struct message trouble = {.text = ""};
+    bool has_trouble = committer_trouble(world->committer, &trouble);
+    trace(world, "commit: %zu %s", count, has_trouble ? trouble.text : "");
 }
 
 void episode_commit(struct world *world, bool settles_now)
@@ -215,7 +217,7 @@ static void episode_pass_time(struct world *world)
 /* Somebody sets the clock. */
 static void episode_set_wall_clock(struct world *world)
 {
-    uint64_t by_ms = dice_below(&world->dice, 2 * 3600000);
+    uint64_t by_ms = dice_below(&world->dice, 7200000);
     uint64_t now_ms = world->clock.wall_now_ms;
     world->clock.wall_now_ms = dice_once_in(&world->dice, 2) ? now_ms + by_ms : now_ms - by_ms;
 }

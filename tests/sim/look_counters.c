@@ -52,19 +52,27 @@ static void look_compare(struct world *world, const struct found *found, uint32_
     }
 }
 
-/* P6: nothing that is published goes above a limit. */
-static void look_check_limits(struct world *world, const struct counters *now, uint32_t row)
+/* P6: nothing that is published takes a level above its limit; what an operator puts back may. */
+static void look_check_limit(struct world *world, const struct counters *now, uint32_t row,
+                             enum counter level, uint64_t max)
 {
     const struct counters *before = &world->model.counters[row];
-    uint64_t max = world->config.max_records;
-    uint64_t put_back = now->values[COUNTER_REQUEUED] - before->values[COUNTER_REQUEUED];
-    if (row != DESTINATION_ALL) {
-        max = world->is_configured[row] ? world->addresses[row]->max_records : 0;
+    bool was_put_back = now->values[COUNTER_REQUEUED] > before->values[COUNTER_REQUEUED];
+    if (max != 0 && now->values[level] > max && !was_put_back &&
+        now->values[level] > before->values[level]) {
+        violate(world, "P6", "row %u: %s is %llu, and the limit is %llu", row, counter_name(level),
+                (unsigned long long)now->values[level], (unsigned long long)max);
     }
-    uint64_t level = now->values[COUNTER_QUEUE_RECORDS];
-    if (max != 0 && level > max && level > before->values[COUNTER_QUEUE_RECORDS] + put_back) {
-        violate(world, "P6", "row %u has %llu records waiting, and its limit is %llu", row,
-                (unsigned long long)level, (unsigned long long)max);
+}
+
+static void look_check_limits(struct world *world, const struct counters *now, uint32_t row)
+{
+    if (row == DESTINATION_ALL) {
+        look_check_limit(world, now, row, COUNTER_QUEUE_RECORDS, world->config.max_records);
+    } else if (world->is_configured[row]) {
+        const struct address *address = world->addresses[row];
+        look_check_limit(world, now, row, COUNTER_QUEUE_RECORDS, address->max_records);
+        look_check_limit(world, now, row, COUNTER_QUEUE_BYTES, address->max_bytes);
     }
 }
 

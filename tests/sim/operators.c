@@ -15,7 +15,8 @@
 struct act {
     struct settlement settlements[ACT_RECORDS_MAX];
     size_t count;
-    size_t done_count; /* in the batch */
+    size_t done_count;      /* in the batch */
+    uint64_t applied_count; /* of these, that found their record */
     enum audit_act audit;
 };
 
@@ -82,17 +83,38 @@ static void operators_check_done(struct world *world, const struct act *act)
 
 static int operators_audit(struct world *world, struct act *act)
 {
-    uint64_t count;
     uint64_t bytes;
     uint64_t number = 0;
-    batch_applied(world->batch, &count, &bytes);
+    batch_applied(world->batch, &act->applied_count, &bytes);
     struct audit_entry entry = {
         .act = act->audit,
-        .records_count = count,
+        .records_count = act->applied_count,
         .bytes = bytes,
         .who = {WHO, strlen(WHO)},
     };
     return batch_audit(world->batch, &entry, &number);
+}
+
+/* The act stands in the audit log, with as many records as it was. */
+static void operators_check_audit(struct world *world, const struct act *act, uint64_t count)
+{
+    struct cursor cursor;
+    uint64_t number;
+    struct span stored;
+    struct audit_entry last = {.act = AUDIT_ACT_COUNT};
+    if (world->committer != NULL && cursor_begin_audit(&cursor, world->spool, 0) == 0) {
+        while (cursor_next(&cursor, &number, &stored) == 0) {
+            if (audit_decode(stored, &last) != 0) {
+                violate(world, "audit", "an entry cannot be read");
+            }
+        }
+        if (last.act != act->audit || last.records_count != count) {
+            violate(world, "audit", "the last entry is %s of %llu records, and it was %s of %llu",
+                    audit_act_name(last.act), (unsigned long long)last.records_count,
+                    audit_act_name(act->audit), (unsigned long long)count);
+        }
+        cursor_end(&cursor);
+    }
 }
 
 /* Fills and commits one batch. The batch's result. */
@@ -146,6 +168,7 @@ static void operators_do(struct world *world, struct act *act)
         look(world);
         if (r == 0) {
             operators_check_done(world, act);
+            operators_check_audit(world, act, act->applied_count);
         }
     }
     operators_forget(world);

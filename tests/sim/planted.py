@@ -356,4 +356,13 @@ PLANTED = [
         "    if (forward->is_stopping || destination->is_paused || ",
         "    if (forward->is_stopping || ",
     ),
+    Planted(
+        "an act is not in the audit log",
+        "audit",
+        "audit",
+        "spool/audit.c",
+        "    int code = audit_put(batch->txn, entry, number);\n    batch->is_changed = true;\n",
+        "    int code = entry->records_count > 2 ? audit_put(batch->txn, entry, number) : 0;\n"
+        "    batch->is_changed = true;\n",
+    ),
 ]

@@ -363,6 +363,9 @@ void world_stop(struct world *world)
 
 static void world_find(void *context, const struct verify_finding *finding)
 {
+    if (strcmp(finding->database, "meta pages") == 0 && disk_has_odd_meta()) {
+        return;
+    }
     violate(context, finding->rule, "verify: %s: %s", finding->database, finding->text);
 }
 
