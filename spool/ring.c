@@ -342,12 +342,14 @@ void ring_answer(struct ring *ring, const struct ring_entry *entries,
 void ring_bell(struct ring *ring)
 {
     struct ring_control *control = ring->control;
-    atomic_fetch_add(&control->bell, 1);
+    uint32_t bell = atomic_fetch_add(&control->bell, 1) + 1;
     SPOOL_POINT("ring.bell_counted");
-    uint32_t sleep = atomic_load(&control->owner_sleeps);
-    if (sleep != 0) {
+    uint64_t sleep = atomic_load(&control->owner_sleeps);
+    /* Who was slow may find the owner asleep again, after it has heard this ring: that sleep is
+     * for a later one to end. */
+    if (sleep != 0 && (int32_t)(bell - (uint32_t)(sleep - 1)) > 0) {
         /* Only after the wake-up is the owner known to be awake: who dies between the two leaves
-         * it to the next. The number keeps this from ending a later sleep. */
+         * it to the next. */
         futex_wake(&control->bell);
         SPOOL_POINT("ring.bell_woken");
         (void)atomic_compare_exchange_strong(&control->owner_sleeps, &sleep, 0);
@@ -360,8 +362,7 @@ void ring_bell_wait(struct ring *ring, uint64_t timeout_us)
     if (atomic_load(&control->bell) == ring->bell_seen) {
         uint64_t deadline_ns =
             futex_deadline_ns(timeout_us < FUTEX_NEVER / 1000 ? timeout_us * 1000 : FUTEX_NEVER);
-        ring->sleeps_count = ring->sleeps_count == UINT32_MAX ? 1 : ring->sleeps_count + 1;
-        atomic_store(&control->owner_sleeps, ring->sleeps_count);
+        atomic_store(&control->owner_sleeps, (uint64_t)ring->bell_seen + 1);
         while (atomic_load(&control->bell) == ring->bell_seen &&
                futex_wait_until(&control->bell, ring->bell_seen, deadline_ns)) {
         }

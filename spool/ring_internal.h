@@ -81,7 +81,7 @@ struct ring_control {
     alignas(RING_LINE_BYTES) _Atomic uint64_t tail; /* the oldest entry whose bytes are in use */
     /* Written at each submit. */
     alignas(RING_LINE_BYTES) _Atomic uint32_t bell; /* a futex: counts the rings */
-    _Atomic uint32_t owner_sleeps;                  /* 0, or the number of the owner's sleep */
+    _Atomic uint64_t owner_sleeps; /* 0, or 1 + the count of the bell that the owner has heard */
     _Atomic uint32_t slot_hint;
     /* Written when the ring is full, or closed. */
     alignas(RING_LINE_BYTES) _Atomic uint32_t room; /* a futex: counts the wake-ups for room */
@@ -102,7 +102,6 @@ struct ring {
 
     /* The owner's alone; forks have unused copies. */
     uint32_t bell_seen;
-    uint32_t sleeps_count;
     uint64_t read_position; /* the first entry that was not looked at yet */
     uint64_t *skipped;      /* before it, in ring order: entries that were still RESERVED */
     size_t skipped_count;   /* at most one a slot */
