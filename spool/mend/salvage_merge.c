@@ -269,11 +269,25 @@ static bool salvage_is_newer(const struct salvage *salvage, const struct salvage
            (found->kind == SALVAGE_REPORTS ? salvage->newer_report : salvage->newer_sequence);
 }
 
+/* Whether the entry is one that was found before, then with a wrong checksum: no sequence is given
+ * twice (S3), so that this is the same record. */
+static bool salvage_is_better(const struct salvage_merger *merger,
+                              const struct salvage_found *found)
+{
+    return merger->has_damaged && merger->damaged.kind == found->kind &&
+           merger->damaged.sequence == found->sequence;
+}
+
 /* Whether an entry of a leaf is to be saved, and as what. */
 static bool salvage_claim(struct salvage_merger *merger, const struct salvage_source *source,
                           struct salvage_found *found)
 {
     struct salvage *salvage = merger->salvage;
+    if (salvage_is_better(merger, found)) {
+        found->destination = merger->damaged.destination;
+        found->is_doubtful = merger->damaged.is_doubtful;
+        return true;
+    }
     const struct salvage_tree *tree = source->tree;
     bool is_lost = tree != NULL ? salvage_is_lost(tree, found->sequence)
                                 : salvage_find_loser(salvage, found->kind, found->sequence, &tree);

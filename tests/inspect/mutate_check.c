@@ -110,16 +110,23 @@ static void look_through(struct look *look, enum known_kind kind, uint32_t to)
     cursor_end(&cursor);
 }
 
+/* A record that was damaged before is known only by the tree that leads to it. */
+static bool is_readable(const struct known *known)
+{
+    return record_check((struct span){known->encoded, known->size_bytes}) == 0;
+}
+
 static bool look_missing(const struct look *look, const struct mutation *mutation,
                          uint64_t *ret_expected, uint64_t *ret_found)
 {
     bool is_all = true;
     for (size_t i = 0; i < look->base->known_count; i++) {
         const struct known *known = &look->base->known[i];
-        if (!is_whole(look->base, mutation, known)) {
+        bool is_led_to = has_whole_path(look->base, mutation, known);
+        if (!is_whole(look->base, mutation, known) || !(is_led_to || is_readable(known))) {
             continue;
         }
-        uint8_t owed = has_whole_path(look->base, mutation, known) ? 3 : 1;
+        uint8_t owed = is_led_to ? 3 : 1;
         *ret_expected += 1;
         *ret_found += look->found[i] >= owed;
         if (look->found[i] < owed) {
