@@ -35,6 +35,7 @@
 #define STAYS UINT64_MAX
 
 /* With a sanitizer: what was allocated and is lost. */
+/* NOLINTNEXTLINE(bugprone-reserved-identifier): the sanitizer's name. */
 int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
 
 enum what {

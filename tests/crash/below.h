@@ -18,7 +18,7 @@ void below_disarm(void);
 bool below_has_hit(void);
 
 /* Ends the process as a failure, and says why. */
-void below_fail(const char *format, ...) SPOOL_PRINTF(1, 2);
+void below_fail(const char *format, ...) SPOOL_PRINTF(1, 2) __attribute__((noreturn));
 
 /* The life of a spool in the folder, with the fault: it is opened (made, when it is missing),
  * records come, are settled, and are read. Then the fault is gone: the spool works again as it is,

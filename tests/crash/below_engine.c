@@ -129,7 +129,7 @@ static struct published *publish(struct engine *engine, uint32_t destination, si
         .payload = {payload_of(engine, number), payload_bytes},
         .report_route = {"route", number % 2 == 0 ? 5 : 0},
     };
-    struct ring_ticket ticket;
+    struct ring_ticket ticket = {0};
     struct ring_outcome outcome = {.result = OUTCOME_UNKNOWN};
     if (engine->count > RECORDS_MAX ||
         ring_submit(engine->ring, destination, &record, 0, false, &ticket) != 0) {
@@ -226,40 +226,48 @@ static void tell_live(struct engine *engine)
 
 /* --- What must hold --------------------------------------------------------------------------- */
 
+static bool is_it(const struct engine *engine, const struct published *published,
+                  struct span encoded, uint64_t sequence)
+{
+    struct record record;
+    if (record_decode(encoded, &record) != 0) {
+        below_fail("sequence %llu is damaged", (unsigned long long)sequence);
+    }
+    return record.payload.size_bytes == published->payload_bytes &&
+           memcmp(record.payload.data, payload_of(engine, (size_t)(published - engine->published)),
+                  record.payload.size_bytes) == 0;
+}
+
+static bool is_in(struct engine *engine, const struct published *published, uint32_t destination,
+                  bool is_dead)
+{
+    struct cursor cursor;
+    uint64_t sequence;
+    struct span stored;
+    struct dead_letter dead;
+    bool is_found = false;
+    int r = is_dead ? cursor_begin_dead(&cursor, engine->spool, destination, 0)
+                    : cursor_begin_queue(&cursor, engine->spool, destination, 0);
+    if (r != 0) {
+        below_fail("the spool cannot be read: %d", r);
+    }
+    while (!is_found && cursor_next(&cursor, &sequence, &stored) == 0) {
+        if (is_dead && dead_letter_decode(stored, &dead, &stored) != 0) {
+            below_fail("a dead letter is damaged");
+        }
+        is_found = is_it(engine, published, stored, sequence);
+    }
+    cursor_end(&cursor);
+    return is_found;
+}
+
 static bool is_stored(struct engine *engine, const struct published *published)
 {
-    size_t number = (size_t)(published - engine->published);
-    for (uint32_t i = 1; i <= spool_destinations_count(engine->spool); i++) {
-        for (int is_dead = 0; is_dead < 2; is_dead++) {
-            struct cursor cursor;
-            uint64_t sequence;
-            struct span stored;
-            struct dead_letter dead;
-            struct record record;
-            int r = is_dead ? cursor_begin_dead(&cursor, engine->spool, i, 0)
-                            : cursor_begin_queue(&cursor, engine->spool, i, 0);
-            if (r != 0) {
-                below_fail("the spool cannot be read: %d", r);
-            }
-            bool is_found = false;
-            while (!is_found && (r = cursor_next(&cursor, &sequence, &stored)) == 0) {
-                if (is_dead && dead_letter_decode(stored, &dead, &stored) != 0) {
-                    below_fail("a dead letter is damaged");
-                }
-                if (record_decode(stored, &record) != 0) {
-                    below_fail("sequence %llu is damaged", (unsigned long long)sequence);
-                }
-                is_found = record.payload.size_bytes == published->payload_bytes &&
-                           memcmp(record.payload.data, payload_of(engine, number),
-                                  record.payload.size_bytes) == 0;
-            }
-            cursor_end(&cursor);
-            if (is_found) {
-                return true;
-            }
-        }
+    bool is_found = false;
+    for (uint32_t i = 1; !is_found && i <= spool_destinations_count(engine->spool); i++) {
+        is_found = is_in(engine, published, i, false) || is_in(engine, published, i, true);
     }
-    return false;
+    return is_found;
 }
 
 static void check_records(struct engine *engine)

@@ -241,7 +241,9 @@ static bool is_same_folder(const struct disk_model *model, uint64_t folder, cons
         }
     }
     DIR *stream = opendir(path);
-    disk_must(stream != NULL, "the folder is gone");
+    if (stream == NULL) {
+        return false;
+    }
     struct dirent *entry;
     while ((entry = readdir(stream)) != NULL) {
         found_count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;

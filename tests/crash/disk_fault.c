@@ -28,7 +28,10 @@ const char *disk_call_name(enum disk_call call)
 
 void disk_fault_arm(const struct disk_fault *fault)
 {
-    faults.fault = fault == NULL ? (struct disk_fault){0} : *fault;
+    memset(&faults.fault, 0, sizeof(faults.fault));
+    if (fault != NULL) {
+        faults.fault = *fault;
+    }
     for (size_t i = 0; i < SPOOL_COUNT_OF(faults.calls); i++) {
         atomic_store(&faults.calls[i], 0);
     }

@@ -15,14 +15,6 @@ uint64_t disk_random(uint64_t *state)
     return z ^ (z >> 31);
 }
 
-void disk_must(bool is_so, const char *what)
-{
-    if (!is_so) {
-        (void)fprintf(stderr, "power: %s\n", what);
-        _exit(70);
-    }
-}
-
 /* --- The log ---------------------------------------------------------------------------------- */
 
 static uint8_t *read_all(const char *path, size_t *ret_size)

@@ -15,6 +15,8 @@
 
 #include "tests/crash/disk_log.h"
 
+#include <stdio.h>
+
 #define DISK_SECTOR_BYTES 512U
 #define DISK_NONE SIZE_MAX
 
@@ -69,9 +71,9 @@ void disk_model_read(struct disk_model *model, const char *path);
 void disk_model_free(struct disk_model *model);
 
 /* The next step happens: programs see it; it is pending. */
-void disk_model_begin(struct disk_model *model, size_t step);
+void disk_model_begin(struct disk_model *model, size_t at);
 /* It is over: what it has flushed is on disk. */
-void disk_model_end(struct disk_model *model, size_t step);
+void disk_model_end(struct disk_model *model, size_t at);
 
 /* Whether disk_model_end() will make anything certain. */
 bool disk_model_is_barrier(const struct disk_model *model, size_t step);
@@ -92,6 +94,12 @@ bool disk_model_is_same(const struct disk_model *model, const char *folder, cons
 uint64_t disk_random(uint64_t *state);
 
 /* Ends the program when it is not so. */
-void disk_must(bool is_so, const char *what);
+static inline void disk_must(bool is_so, const char *what)
+{
+    if (!is_so) {
+        (void)fprintf(stderr, "power: %s\n", what);
+        _exit(70);
+    }
+}
 
 #endif

@@ -16,7 +16,7 @@ struct power_state {
     uint64_t waiting_count;
     uint64_t dead_count;
     uint64_t reports_count;
-    uint32_t destinations_count;
+    uint64_t destinations_count;
 };
 
 /* Who wants to see each sequence that waits or is a dead letter. NULL: nobody. */
