@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define COMMIT_TIMEOUT_MS_DEFAULT 5000
 #define FLUSH_MS_DEFAULT 4000
@@ -16,6 +18,7 @@ enum {
     OPTION_BROKER,
     OPTION_PUBLISH,
     OPTION_ACK,
+    OPTION_KEEP,
     OPTION_DRAIN,
     OPTION_TIMEOUT,
     OPTION_DURABILITY,
@@ -37,6 +40,10 @@ static const struct argp_option options_table[] = {
     {"ack", OPTION_ACK, NULL, 0,
      "Print each line's sequence once it is committed, the n-th for the n-th line; none after a line "
      "that was refused",
+     2},
+    {"keep", OPTION_KEEP, NULL, 0,
+     "Leave each line in the pipe on standard input until it is accepted; one that is not (the spool is "
+     "full) is tried again, and does not end the program",
      2},
     {"drain", OPTION_DRAIN, NULL, 0, "End with 0 when the spool is empty", 3},
     {"timeout", OPTION_TIMEOUT, "SECONDS", 0, "End with 4 if --drain takes longer", 3},
@@ -172,10 +179,18 @@ static void options_check(struct argp_state *state)
         argp_error(state, "--timeout goes with --drain");
     }
     if (options->publish_id == NULL) {
-        if (options->acks || options->key_delimiter != NULL || options->headers_count > 0) {
-            argp_error(state, "-K, -H and --ack go with --publish ID");
+        if (options->acks || options->keeps_lines || options->key_delimiter != NULL ||
+            options->headers_count > 0) {
+            argp_error(state, "-K, -H, --ack and --keep go with --publish ID");
         }
         return;
+    }
+    if (options->acks && options->keeps_lines) {
+        argp_error(state, "--ack and --keep exclude each other");
+    }
+    struct stat input;
+    if (options->keeps_lines && (fstat(STDIN_FILENO, &input) < 0 || !S_ISFIFO(input.st_mode))) {
+        argp_error(state, "--keep: standard input is no pipe");
     }
     for (size_t i = 0; i < options->addresses_count; i++) {
         const char *id = options->addresses[i]->id;
@@ -206,6 +221,9 @@ static error_t options_parse_publishing(int key, char *argument, struct argp_sta
         return 0;
     case OPTION_ACK:
         options->acks = true;
+        return 0;
+    case OPTION_KEEP:
+        options->keeps_lines = true;
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

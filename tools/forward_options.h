@@ -30,6 +30,7 @@ struct forward_options {
     struct record_header headers[RECORD_HEADERS_MAX];
     uint16_t headers_count;
     bool acks;
+    bool keeps_lines; /* --keep */
     bool drains;
     bool prints_json;
     uint64_t timeout_ms; /* 0: none */

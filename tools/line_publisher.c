@@ -108,27 +108,6 @@ void line_publisher_finish(struct line_publisher *publisher)
 
 /* --- Lines ------------------------------------------------------------------------------------ */
 
-/* Splits a line into key and payload. */
-static struct record line_publisher_record(const struct line_publisher *publisher, struct span line)
-{
-    const struct line_publisher_config *config = &publisher->config;
-    struct record record = {
-        .payload = line,
-        .headers = config->headers,
-        .headers_count = config->headers_count,
-    };
-    if (config->key_delimiter != NULL) {
-        size_t delimiter_bytes = strlen(config->key_delimiter);
-        const char *at = memmem(line.data, line.size_bytes, config->key_delimiter, delimiter_bytes);
-        if (at != NULL) {
-            record.key = (struct span){line.data, (size_t)(at - (const char *)line.data)};
-            record.payload = (struct span){
-                at + delimiter_bytes, line.size_bytes - record.key.size_bytes - delimiter_bytes};
-        }
-    }
-    return record;
-}
-
 static void line_publisher_publish(struct line_publisher *publisher, struct span line)
 {
     if (publisher->tickets_count == UNDER_WAY_MAX) {
@@ -137,7 +116,7 @@ static void line_publisher_publish(struct line_publisher *publisher, struct span
             return; /* refused: this line is not published */
         }
     }
-    struct record record = line_publisher_record(publisher, line);
+    struct record record = line_form_record(&publisher->config.form, line);
     struct ring_ticket ticket;
     enum outcome refusal;
     publisher->progress.lines_count++;

@@ -9,16 +9,15 @@
 
 #include "spool/base.h"
 #include "src/publish.h"
+#include "tools/line_form.h"
 
 struct line_publisher;
 
 struct line_publisher_config {
     struct publisher publisher;
     struct publish_target target;
-    int fd;                    /* of the lines; borrowed */
-    const char *key_delimiter; /* NULL: lines have no key */
-    const struct record_header *headers;
-    uint16_t headers_count;
+    int fd; /* of the lines; borrowed */
+    struct line_form form;
     /* Called for each accepted line before the first that is refused: the n-th call is about the
      * n-th line. */
     void (*on_accepted)(void *context, uint64_t sequence);

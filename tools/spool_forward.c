@@ -10,6 +10,7 @@
 #include "tools/console_host.h"
 #include "tools/forward_options.h"
 #include "tools/forward_summary.h"
+#include "tools/line_keeper.h"
 #include "tools/line_publisher.h"
 
 #include <errno.h>
@@ -36,7 +37,10 @@ struct program {
     struct sink_rdkafka_maker maker;
     struct ring *ring;
     struct pipeline *pipeline;
-    struct line_publisher *lines;
+    struct line_publisher *lines; /* standard input's, or NULL */
+    struct line_keeper *keeper;   /* the same with --keep */
+    enum outcome obstacle;        /* what keeps its first line in the pipe, as it was said last */
+    uint64_t dropped_count;       /* as it was said last */
     uint32_t destinations[DESTINATIONS_MAX];
     int signal_fd;
     uint64_t started_ms;
@@ -107,36 +111,55 @@ static void program_print_accepted(void *context, uint64_t sequence)
     }
 }
 
+/* What is published, and where. */
+static struct publish_target program_target(const struct program *program)
+{
+    const struct forward_options *options = &program->options;
+    struct publish_target target = {
+        .ttl_ms = options->publish_address->ttl_ms,
+        .record_bytes_max = sink_rdkafka_record_bytes_max(options->publish_address),
+    };
+    for (size_t i = 0; i < options->addresses_count; i++) {
+        if (options->addresses[i] == options->publish_address) {
+            target.destination = program->destinations[i];
+        }
+    }
+    return target;
+}
+
 static int program_open_lines(struct program *program)
 {
     const struct forward_options *options = &program->options;
     if (options->publish_address == NULL) {
         return 0;
     }
-    struct line_publisher_config config = {
-        .publisher =
-            {
-                .ring = program->ring,
-                .clock = clock_system(),
-                .commit_timeout_ms = options->commit_timeout_ms,
-            },
-        .target =
-            {
-                .ttl_ms = options->publish_address->ttl_ms,
-                .record_bytes_max = sink_rdkafka_record_bytes_max(options->publish_address),
-            },
-        .fd = STDIN_FILENO,
+    struct publisher publisher = {
+        .ring = program->ring,
+        .clock = clock_system(),
+        .commit_timeout_ms = options->commit_timeout_ms,
+    };
+    struct line_form form = {
         .key_delimiter = options->key_delimiter,
         .headers = options->headers,
         .headers_count = options->headers_count,
+    };
+    if (options->keeps_lines) {
+        struct line_keeper_config config = {
+            .publisher = publisher,
+            .target = program_target(program),
+            .fd = STDIN_FILENO,
+            .form = form,
+        };
+        return line_keeper_new(&config, &program->keeper);
+    }
+    struct line_publisher_config config = {
+        .publisher = publisher,
+        .target = program_target(program),
+        .fd = STDIN_FILENO,
+        .form = form,
         .on_accepted = program_print_accepted,
         .context = program,
     };
-    for (size_t i = 0; i < options->addresses_count; i++) {
-        if (options->addresses[i] == options->publish_address) {
-            config.target.destination = program->destinations[i];
-        }
-    }
     return line_publisher_new(&config, &program->lines);
 }
 
@@ -209,17 +232,37 @@ static void program_show_progress(struct program *program)
     console_host_progress(&program->host, text.text);
 }
 
+/* How standard input is. */
+struct input {
+    bool is_at_end;
+    bool is_waiting; /* to be looked at again soon, whether it is readable or not */
+    enum outcome refusal;
+};
+
+static struct input program_input(const struct program *program)
+{
+    if (program->keeper != NULL) {
+        struct line_keeper_progress progress;
+        line_keeper_progress(program->keeper, &progress);
+        return (struct input){.is_at_end = progress.is_at_end, .is_waiting = progress.is_waiting};
+    }
+    struct line_publisher_progress progress = {.is_at_end = true};
+    if (program->lines != NULL) {
+        line_publisher_progress(program->lines, &progress);
+    }
+    return (struct input){.is_at_end = progress.is_at_end, .refusal = progress.refusal};
+}
+
 /* The program's exit code once it is done, or -1. */
 static int program_is_done(struct program *program)
 {
     const struct forward_options *options = &program->options;
-    if (program->lines != NULL) {
-        struct line_publisher_progress progress;
-        line_publisher_progress(program->lines, &progress);
-        if (progress.refusal != OUTCOME_ACCEPTED) {
+    if (options->publish_address != NULL) {
+        struct input input = program_input(program);
+        if (input.refusal != OUTCOME_ACCEPTED) {
             return FORWARD_EXIT_REFUSED;
         }
-        if (!progress.is_at_end) {
+        if (!input.is_at_end) {
             return -1;
         }
         if (!options->drains) {
@@ -238,20 +281,37 @@ static int program_is_done(struct program *program)
     return -1;
 }
 
-static bool program_wants_input(struct program *program)
+/* Says when lines begin to wait in the pipe, when they go on, and when one is dropped. */
+static void program_say_kept(struct program *program)
 {
-    struct line_publisher_progress progress = {.is_at_end = true};
-    if (program->lines != NULL) {
-        line_publisher_progress(program->lines, &progress);
+    struct line_keeper_progress progress;
+    struct message message;
+    line_keeper_progress(program->keeper, &progress);
+    if (progress.dropped_count != program->dropped_count) {
+        message_set(&message, "%" PRIu64 " lines were dropped: no record may be so large",
+                    progress.dropped_count - program->dropped_count);
+        console_host_say(&program->host, message.text);
     }
-    return !progress.is_at_end;
+    if (progress.obstacle != program->obstacle) {
+        message_set(&message, "lines %s%s",
+                    progress.obstacle == OUTCOME_ACCEPTED ? "are accepted again"
+                                                          : "wait in the pipe, the first was ",
+                    progress.obstacle == OUTCOME_ACCEPTED ? "" : outcome_text(progress.obstacle));
+        console_host_say(&program->host, message.text);
+    }
+    program->dropped_count = progress.dropped_count;
+    program->obstacle = progress.obstacle;
 }
 
 /* Publishes the lines that can be read, and says which are accepted. */
 static int program_read_lines(struct program *program)
 {
     struct message message;
-    int r = line_publisher_step(program->lines);
+    int r = program->keeper != NULL ? line_keeper_step(program->keeper)
+                                    : line_publisher_step(program->lines);
+    if (program->keeper != NULL) {
+        program_say_kept(program);
+    }
     SPOOL_POINT("line.telling");
     if (r < 0) {
         message_set(&message, "standard input: %s", strerror(-r));
@@ -275,7 +335,8 @@ static int program_run(struct program *program)
         if (code >= 0) {
             return code;
         }
-        bool wants_input = program_wants_input(program);
+        struct input input = program_input(program);
+        bool wants_input = !input.is_at_end && !input.is_waiting;
         struct pollfd polled[2] = {
             {.fd = program->signal_fd, .events = POLLIN},
             {.fd = STDIN_FILENO, .events = POLLIN},
@@ -284,7 +345,7 @@ static int program_run(struct program *program)
         if (count > 0 && polled[0].revents != 0) {
             return FORWARD_EXIT_DONE;
         }
-        if (count > 0 && wants_input && polled[1].revents != 0) {
+        if (input.is_waiting || (count > 0 && wants_input && polled[1].revents != 0)) {
             int r = program_read_lines(program);
             if (r != FORWARD_EXIT_DONE) {
                 return r;
@@ -363,6 +424,7 @@ int main(int argc, char **argv)
     }
     program_stop(&program, code);
     line_publisher_free(&program.lines);
+    line_keeper_free(&program.keeper);
     pipeline_free(&program.pipeline);
     ring_free(&program.ring);
     spool_close_fd(&program.signal_fd);

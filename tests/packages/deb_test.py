@@ -231,6 +231,24 @@ class ServiceTest(InstalledCase):
         self.machine.run("systemctl start multi-user.target")
         self.assertEqual(self.wait_delivered(1), ["waits"])
 
+    def test_lines_wait_while_the_spool_is_full(self):
+        self.configure(self.machine, options="--max-records 5")
+        self.start(self.machine)
+        self.broker.command("down all")
+        lines = [f"line {number}" for number in range(100)]
+        self.publish(self.machine, lines)
+        process.wait_until(
+            lambda: "lines wait in the pipe" in self.machine.journal("spool-forward@cdr"),
+            case.PATIENCE_S,
+            "the journal says that lines wait",
+        )
+        self.machine.run("systemctl restart spool-forward@cdr")
+        self.broker.command("up all")
+        process.wait_until(
+            lambda: set(self.payloads()) == set(lines), case.PATIENCE_S, "all are delivered"
+        )
+        self.assertEqual(list(dict.fromkeys(self.payloads())), lines)
+
     def test_a_wrong_address_is_said_once(self):
         self.machine.run("echo 'ADDRESS=\"kafka1:9092\"' >/etc/kafka-spool/cdr.conf")
         self.machine.run("systemctl start spool-forward@cdr", code=1)
