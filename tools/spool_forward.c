@@ -292,11 +292,11 @@ static void program_say_kept(struct program *program)
                     progress.dropped_count - program->dropped_count);
         console_host_say(&program->host, message.text);
     }
-    if (progress.obstacle != program->obstacle) {
-        message_set(&message, "lines %s%s",
-                    progress.obstacle == OUTCOME_ACCEPTED ? "are accepted again"
-                                                          : "wait in the pipe, the first was ",
-                    progress.obstacle == OUTCOME_ACCEPTED ? "" : outcome_text(progress.obstacle));
+    if (progress.obstacle != program->obstacle && progress.obstacle == OUTCOME_ACCEPTED) {
+        console_host_say(&program->host, "lines are accepted again");
+    } else if (progress.obstacle != program->obstacle) {
+        message_set(&message, "lines wait in the pipe, the first was %s",
+                    outcome_text(progress.obstacle));
         console_host_say(&program->host, message.text);
     }
     program->dropped_count = progress.dropped_count;
