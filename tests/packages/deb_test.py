@@ -18,6 +18,11 @@ SPOOL = "/var/lib/kafka-spool/cdr"
 COMMANDS_MAX = 10
 GUIDE_S = 600
 
+# What lintian finds and is meant so. The module's package has a drop-in for opensips.service and no
+# script for another init: who starts OpenSIPS otherwise makes the spool's folder himself. (No override
+# in the package: later versions of lintian do not know the tag.)
+MEANT_TAGS = {"bookworm": ["package-supports-alternative-init-but-no-init.d-script"]}
+
 root = None
 built = None
 
@@ -79,9 +84,10 @@ class GuideTest(case.PackageCase):
 
 class JudgedTest(unittest.TestCase):
     def test_lintian_finds_nothing(self):
+        meant = ",".join(MEANT_TAGS.get(case.SUITE, []))
         said = root.run(
-            "lintian --no-tag-display-limit --display-info --pedantic --fail-on=error,warning,info,pedantic"
-            " --allow-root --suppress-tags initial-upload-closes-no-bugs /packages/*.deb",
+            f"lintian --display-info --pedantic --fail-on=error,warning,info,pedantic --allow-root"
+            f" {'--suppress-tags ' + meant if meant else ''} /packages/*.deb",
             binds=[f"{built}:/packages"],
         )
         self.assertNotRegex(said, r"(?m)^[EWIP]:")
