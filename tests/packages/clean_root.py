@@ -162,7 +162,9 @@ class Machine:
     def __init__(self, root, log_path, binds):
         options = ["--volatile=overlay", "--boot", "--console=pipe", f"--bind-ro={ROOT}:{SOURCE}"]
         options += [f"--bind={each}" for each in binds]
-        command = nspawn_command(root.path, root.name(), options)
+        # A test that is killed takes the machine with it.
+        command = ["setpriv", "--pdeathsig", "TERM"]
+        command += nspawn_command(root.path, root.name(), options)
         self.program = process.Program(command, log_path)
         self.leader = None
         try:
