@@ -4,7 +4,7 @@ Which scenarios reach which point, one or more. tests/check holds that every poi
 nothing else. What a scenario is, its method says in points_*_test.py.
 """
 
-# "SCENARIO=1": its run reaches the point once, and there is no second hit. ("life" lets the program
+# "SCENARIO=1": its run reaches the point once, and no second hit is tried. ("life" lets the program
 # die in three runs.)
 POINTS = {
     # Opening and closing a spool.
@@ -67,7 +67,7 @@ POINTS = {
     "ring.slot_taken": "publish owner",
     "committer.gathered": "publish",
     "batch.begun": "publish",
-    "batch.turned": "turning",
+    "batch.turned": "turning=1",
     "batch.appended": "publish",
     "batch.oldest_dropped": "dropping",
     "batch.filled": "publish owner",

@@ -281,23 +281,27 @@ class PointsForwardTest(point_case.PointCase):
         return died
 
     def turning(self, kill):
-        """A spool at its limit of bytes that was drained makes use of its pages again."""
+        """Pages that one commit freed, many of them, are used again by the next but one."""
         published = point_case.Published()
-        self.embedded = self.start_broker()
-        address = ["--broker", self.broker_address(), "--publish", "k1", "--max-bytes", "1M"]
-        died = self.has_died(self.feed(published, self.many(), *address, kill=kill), kill)
+        address = ["--broker", self.nobodys_address(), "--publish", "k1", "--max-bytes", "1M"]
+        words = [*address, "--flush", "0"]
+        # A forwarder that reads holds pages back.
+        self.assertEqual(self.feed(published, [], *words), 0, self.log())
+        self.do("pause", "k1")
+        died = self.has_died(self.feed(published, self.many(published), *words, kill=kill), kill)
         self.assert_kept(published)
+        self.do("resume", "k1")
         self.drain(self.broker_address())
         self.assert_delivered(published)
         self.assert_sound()
         return died
 
-    def many(self):
-        """As much as the spool takes, again and again, each time when it was drained."""
-        for number, some in enumerate(rounds(5, 300)):
+    def many(self, published):
+        """Most of what the spool takes, again and again; each time all is dropped by hand, at once."""
+        for some in rounds(5, 500):
             yield [line + b" " + b"x" * 1000 for line in some]
-            self.wait_written(self.embedded, (number + 1) * len(some))
-            time.sleep(0.1)  # its settlements are committed
+            self.do("drop", "--all", "--yes")
+            published.accepted.clear()
 
 
 point_case.add_tests(PointsForwardTest)
