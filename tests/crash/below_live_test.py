@@ -4,6 +4,7 @@ Faults from below, under a pipeline that runs: a disk that is slow, a disk that 
 full, no more file descriptors, and a spool-inspect that is stopped while it reads.
 """
 
+import errno
 import os
 import resource
 import signal
@@ -227,6 +228,22 @@ class FullExt4Test(SmallDisk):
 
 class FullTmpfsTest(FullExt4Test):
     is_tmpfs = True
+
+
+class ExportTest(LiveCase):
+    def test_a_disk_that_takes_no_export_is_no_wrong_command_line(self):
+        self.killed_spool(acting.lines(10))
+        exported = self.folder / "exported"
+        # The folder is opened first, then the file is made.
+        env = self.hooked(DISK_FAULT=f"open:{errno.ENOSPC}:2")
+        words = ["drop", "--all", "--export", exported, "--yes"]
+        result = inspector.run(*words, spool=self.spool, env=env)
+        self.assertEqual(result.code, 1, result)
+        self.assertRegex(result.said, f"{exported}: No space left on device.*nothing is done")
+        self.assertEqual(len(self.sequences()), 10)
+        exported.write_text("mine", encoding="utf-8")
+        result = inspector.run(*words, spool=self.spool)
+        self.assertEqual(result.code, 2, result)
 
 
 class FewDescriptorsTest(LiveCase):

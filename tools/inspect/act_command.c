@@ -151,7 +151,7 @@ static enum inspect_exit act_open(struct act_command *command)
                                    &command->message);
         if (r != 0) {
             inspect_say("%s", command->message.text);
-            return r == EXPORT_FILE_E_REFUSED ? INSPECT_EXIT_USAGE : INSPECT_EXIT_SPOOL;
+            return r == EXPORT_FILE_E_REFUSED ? INSPECT_EXIT_USAGE : INSPECT_EXIT_ATTENTION;
         }
     }
     enum inspect_exit code = inspect_open(inspect);

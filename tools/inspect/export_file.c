@@ -52,6 +52,14 @@ static bool export_file_is_in_spool(int folder_fd, const char *spool_dir)
            folder.st_ino == spool.st_ino && folder.st_dev == spool.st_dev;
 }
 
+/* Another name would do; else it is the disk, or want of something, whatever the name. */
+static bool export_file_is_misnamed(int error)
+{
+    return error == EEXIST || error == ENOENT || error == ENOTDIR || error == EISDIR ||
+           error == ENAMETOOLONG || error == ELOOP || error == EACCES || error == EPERM ||
+           error == EROFS;
+}
+
 int export_file_create(const char *path, const char *spool_dir, struct export_file **ret_file,
                        struct message *message)
 {
@@ -75,7 +83,7 @@ int export_file_create(const char *path, const char *spool_dir, struct export_fi
         spool_close_fd(&fd);
         message_set(message, "%s: %s: the records are not written anywhere, so nothing is done",
                     path, strerror(-r));
-        return EXPORT_FILE_E_REFUSED;
+        return export_file_is_misnamed(-r) ? EXPORT_FILE_E_REFUSED : r;
     }
     SPOOL_POINT("export.file_made");
     *ret_file = SPOOL_TAKE(file);

@@ -10,10 +10,11 @@
 
 struct export_file;
 
-#define EXPORT_FILE_E_REFUSED 1 /* it exists, cannot be made, or is in the spool's folder */
+#define EXPORT_FILE_E_REFUSED 1 /* it exists, its name cannot be, or it is in the spool's folder   \
+                                 */
 
 /* Makes the file, for its maker's eyes only. message is set for each result but 0. 0,
- * EXPORT_FILE_E_REFUSED, -ENOMEM. */
+ * EXPORT_FILE_E_REFUSED, -errno. */
 SPOOL_MUST_CHECK int export_file_create(const char *path, const char *spool_dir,
                                         struct export_file **ret_file, struct message *message);
 
