@@ -23,6 +23,7 @@ ELSEWHERE = {
     "packages": "tests/packages runs it in a clean Debian",
     "project": "it starts what is running now: tests/run, and tools/quickstart, which shows the same",
     "bench": "it measures: tests/run bench",
+    "soak": "it takes as long as it says: tests/run soak",
 }
 
 

@@ -113,19 +113,24 @@ class HostFaults(Happening):
     """
     OpenSIPS is killed, restarted and loses its power; its disk gets full and slow. At steady_at
     (of time.monotonic()) it is restarted for the last time, so that a trend of its memory shows.
-    servers: started in turn, at the same ports; the last start is the first one's.
+    servers: started in turn, at the same ports; the last start is the first one's. only: one thing
+    alone happens, to the end.
     """
 
     who = "host"
 
-    def __init__(self, run, servers, disk, steady_at):
+    restarts = ("kill -9", "power loss", "orderly restart")
+    names = (*restarts, "full disk", "stuck disk", "slow disk")
+
+    def __init__(self, run, servers, disk, steady_at, only=None):
         super().__init__(run)
+        self.only = only
         self.servers = servers
         self.server = servers[0]
         self.disk = disk
         self.steady_at = steady_at
         self.starts = 1
-        self.is_steady = False
+        self.is_steady = only is not None and only not in self.restarts
         # Held while there is no spool in its place.
         self.no_spool = threading.Lock()
 
@@ -138,8 +143,8 @@ class HostFaults(Happening):
         }
         slows = {"full disk": self._full, "stuck disk": self._stuck, "slow disk": self._slow}
         choices = slows if self.is_steady else {**restarts, **slows}
-        name = self.dice.choice(sorted(choices))
-        if not self.is_steady and time.monotonic() >= self.steady_at:
+        name = self.only or self.dice.choice(sorted(choices))
+        if not self.only and not self.is_steady and time.monotonic() >= self.steady_at:
             self.is_steady = True
             name = "orderly restart"
             choices = restarts

@@ -20,6 +20,7 @@ class Sample(NamedTuple):
     broker: str  # what happens to it, "" when nothing does
     host: str
     is_steady: bool
+    is_asan: bool = False  # the module is that of --asan, whose memory says nothing
     kafka_anonymous: int = None  # memory of the Kafka process: its own, of files (the spool's map)
     kafka_file: int = None
     worker_anonymous: int = None  # of the SIP worker with the most
@@ -92,6 +93,7 @@ class Sampler(threading.Thread):
             broker=self.broker_faults.state,
             host=self.host.state,
             is_steady=self.host.is_steady,
+            is_asan=self.host.server is not self.host.servers[0],
             **found,
         )
 

@@ -41,7 +41,9 @@ class Soak:
         self.begin = self.context.begin = time.monotonic()
         steady_at = self.begin + self.options.minutes * 60 * (1 - STEADY_SHARE)
         faults = happenings.BrokerFaults(self.context, self.broker)
-        self.host = happenings.HostFaults(self.context, self.servers, self.disk, steady_at)
+        self.host = happenings.HostFaults(
+            self.context, self.servers, self.disk, steady_at, self.options.only
+        )
         operator = happenings.Operator(self.context, self.host, self.spool)
         self.happenings = [faults, self.host, operator]
         self.sampler = samples.Sampler(
