@@ -155,8 +155,8 @@ static void disk_remember(int fd, const uint8_t *bytes, size_t size, uint64_t of
     *entry = (struct unflushed){
         .offset = offset,
         .size_bytes = size,
-        .before = calloc(1, size),
-        .after = malloc(size),
+        .before = calloc(1, size + 1),
+        .after = malloc(size + 1),
     };
     assert(entry->before != NULL && entry->after != NULL);
     (void)!pread(fd, entry->before, size, (off_t)offset);

@@ -11,6 +11,7 @@
 /* A commit may be so many accesses and named points long, to die at. */
 #define COMMIT_PLACES_MAX 12
 #define SETTLE_ROUNDS_MAX 200
+#define FILL_ROUNDS_MAX 60
 /* A disk that was full is asked again only then. */
 #define FULL_FORGOTTEN_MS 1000
 
@@ -71,7 +72,8 @@ static void episode_step_committer(struct world *world, bool settles_now)
     }
     world->was_short = world->reader_left > 0 || disk_has_failed() ||
                        now_ms - world->full_wall_ms < FULL_FORGOTTEN_MS;
-    world->had_write_failure = world->had_write_failure || spool_is_latched(world->spool);
+    world->had_write_failure =
+        world->had_write_failure || disk_has_failed() || spool_is_latched(world->spool);
     episode_note_commit(world, was_latched);
     struct message trouble = {.text = ""};
     bool has_trouble = committer_trouble(world->committer, &trouble);
@@ -117,6 +119,27 @@ void episode_settle(struct world *world)
               world->sinks.reports_count > 0));
 }
 
+/* Publishes until the spool is full. */
+static void episode_fill(struct world *world)
+{
+    static const size_t sizes[] = {2000, 2100, 5000, 30000};
+    size_t payload_bytes = sizes[dice_below(&world->dice, SPOOL_COUNT_OF(sizes))];
+    const struct known *last = NULL;
+    uint32_t destination = 1;
+    while (destination < MODEL_DESTINATIONS &&
+           (!world->is_configured[destination] || world->addresses[destination]->max_records != 0 ||
+            world->addresses[destination]->max_bytes != 0)) {
+        destination++;
+    }
+    for (int i = 0; i < FILL_ROUNDS_MAX && !world->violation.is_set; i++) {
+        last = publishers_fill(world, destination, payload_bytes);
+        episode_commit(world, true);
+        if (last == NULL || last->answer != KNOWN_YES) {
+            return;
+        }
+    }
+}
+
 /* --- The disk --------------------------------------------------------------------------------- */
 
 /* One write after the other, perhaps, in less time than a latched spool is left alone. */
@@ -142,8 +165,8 @@ static void episode_damage(struct world *world)
     uint32_t from = (uint32_t)dice_below(&world->dice, model->known_count);
     for (uint32_t i = 0; i < model->known_count; i++) {
         struct known *known = &model->known[(from + i) % model->known_count + 1];
-        if (known->place == KNOWN_WAITING && known->inflight_count == 0 && !known->is_delivered &&
-            !known->is_damaged && world_damage(world, known)) {
+        if (known->place == KNOWN_WAITING && known->inflight_count == 0 &&
+            known->delivered_in == 0 && !known->is_damaged && world_damage(world, known)) {
             trace(world, "record %u is damaged", known->number);
             known->is_damaged = true;
             known->must_not_produce = true;
@@ -229,6 +252,9 @@ static void episode_do_flow(struct world *world, enum step_kind kind)
     switch (kind) {
     case STEP_PUBLISH:
         publishers_publish(world);
+        break;
+    case STEP_FILL:
+        episode_fill(world);
         break;
     case STEP_COMMIT:
         episode_commit(world, dice_once_in(&world->dice, 2));

@@ -195,6 +195,7 @@ void heal(struct world *world)
     world->is_healing = true;
     disk_fail(DISK_FAILS_NOT, 0);
     heal_configuration(world);
+    episode_commit(world, true);
     heal_people(world);
     for (uint32_t i = 1; i <= MODEL_DESTINATIONS; i++) {
         world->is_hung[i] = world->seed % MODEL_DESTINATIONS + 1 == i;

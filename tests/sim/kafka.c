@@ -216,7 +216,7 @@ static void kafka_notice_report(struct known *known, struct sent *sent,
     if (record->error == 0 || record->error == 46 || is_persisted) {
         /* One that an operator moved meanwhile was delivered where it is not any more. */
         if (sent->destination == known->destination) {
-            known->is_delivered = true;
+            known->delivered_in = sent->destination;
             known->must_not_produce = true;
         }
     } else if (record->error == FAKE_TOO_LARGE && sent->is_alone) {

@@ -71,7 +71,7 @@ static enum settle_action look_reason(const struct world *world, const struct kn
     if (known->act == (int)SETTLE_DROP || known->act == (int)SETTLE_EXPIRED_DROP) {
         return (enum settle_action)known->act;
     }
-    if (known->is_delivered) {
+    if (known->delivered_in == known->destination) {
         return SETTLE_DELIVERED;
     }
     if (look_has_expired(world, known) && address->on_expire == ADDRESS_ON_EXPIRE_DROP) {
@@ -321,7 +321,7 @@ static void look_forget_life(struct world *world)
 {
     for (uint32_t i = 1; i <= world->model.known_count; i++) {
         struct known *known = &world->model.known[i];
-        known->is_delivered = false;
+        known->delivered_in = 0;
         known->dead_error = 0;
         known->has_expired = false;
     }

@@ -63,7 +63,7 @@ struct known {
 
     /* What the world has done to it, so what may become of it. */
     bool has_expired;      /* as the forwarder saw it: the clock may be set back */
-    bool is_delivered;     /* a report said so, and was taken: it may go */
+    uint32_t delivered_in; /* a report of this destination said so, and was taken; 0: none */
     bool must_not_produce; /* ... and must not be produced again in this life */
     int dead_error;        /* by a report or a refusal that makes it a dead letter; 0: none */
     unsigned inflight_count;

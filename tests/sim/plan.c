@@ -12,6 +12,7 @@ static const struct {
     bool is_trouble;
 } kinds[STEP_KIND_COUNT] = {
     [STEP_PUBLISH] = {"publish", 180, false},
+    [STEP_FILL] = {"fill", 8, true},
     [STEP_COMMIT] = {"commit", 160, false},
     [STEP_FORWARD] = {"forward", 120, false},
     [STEP_RUN] = {"run", 60, false},

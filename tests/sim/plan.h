@@ -14,6 +14,7 @@
 enum step_kind {
     /* The flow. */
     STEP_PUBLISH,
+    STEP_FILL,
     STEP_COMMIT,
     STEP_FORWARD,
     STEP_RUN, /* all of it, until nothing more happens */

@@ -36,7 +36,7 @@ PLANTED = [
     Planted(
         "accepted before it is flushed",
         "S1",
-        "P1 P2 S2 S3 S4 S8",
+        "P1 P2 S2 S3 S4 S8 pages",
         "spool/environment.c",
         "unsigned flags = MDB_NOTLS;",
         "unsigned flags = MDB_NOTLS | MDB_NOSYNC;",
@@ -62,18 +62,16 @@ PLANTED = [
         "S2",
         "S2",
         "spool/settle.c",
-        "    if (code == 0) {\n        code = mdb_cursor_del(part->queue, 0);\n    }\n",
-        "    if (code == 0 && !goes_dead) {\n"
-        "        code = mdb_cursor_del(part->queue, 0);\n    }\n",
+        "        code = mdb_cursor_del(part->queue, 0);\n",
+        "        code = goes_dead ? 0 : mdb_cursor_del(part->queue, 0);\n",
     ),
     Planted(
         "a moved record stays in its queue",
         "S2",
         "S2",
         "spool/settle.c",
-        "    if (code == 0) {\n        code = mdb_cursor_del(part->queue, 0);\n    }\n",
-        "    if (code == 0 && action != SETTLE_MOVE) {\n"
-        "        code = mdb_cursor_del(part->queue, 0);\n    }\n",
+        "        code = mdb_cursor_del(part->queue, 0);\n",
+        "        code = action == SETTLE_MOVE ? 0 : mdb_cursor_del(part->queue, 0);\n",
     ),
     Planted(
         "the next sequence is not stored",
@@ -155,7 +153,7 @@ PLANTED = [
     Planted(
         "a damaged record is deleted",
         "S8",
-        "P2",
+        "P2 S4",
         "spool/settle.c",
         "bool goes_dead = action == SETTLE_DEAD || action == SETTLE_CORRUPT || "
         "action == SETTLE_EXPIRED;",

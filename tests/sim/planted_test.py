@@ -107,7 +107,9 @@ class PlantedTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         # What is compiled here must fit what was built.
-        subprocess.run(["ninja", "-C", str(BUILD), "tests/sim/sim"], check=True, capture_output=True)
+        subprocess.run(
+            ["ninja", "-C", str(BUILD), "tests/sim/sim"], check=True, capture_output=True
+        )
 
     def test_nothing_is_found_where_nothing_is_planted(self):
         nothing = PLANTED[0]._replace(new=PLANTED[0].old)

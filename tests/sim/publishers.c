@@ -9,6 +9,7 @@
 
 #define RECORD_BYTES_MAX_HERE 200000
 #define NO_SUCH_DESTINATION 200
+#define FILL_RECORDS 30
 
 /* --- Answers ---------------------------------------------------------------------------------- */
 
@@ -204,5 +205,16 @@ struct known *publishers_publish_one(struct world *world, uint32_t destination)
 {
     struct known *known = model_add(&world->model, destination, 20);
     publishers_submit(world, known, RECORD_BYTES_MAX_HERE);
+    return known;
+}
+
+struct known *publishers_fill(struct world *world, uint32_t destination, size_t payload_bytes)
+{
+    struct known *known = NULL;
+    for (int i = 0; i < FILL_RECORDS && world->model.known_count + 64 < MODEL_KNOWN_MAX; i++) {
+        known = model_add(&world->model, destination, payload_bytes);
+        known->has_route = dice_once_in(&world->dice, 4);
+        publishers_submit(world, known, RECORD_BYTES_MAX_HERE);
+    }
     return known;
 }

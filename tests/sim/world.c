@@ -247,7 +247,7 @@ void world_kill(struct world *world)
     world->had_write_failure = false;
     for (uint32_t i = 1; i <= world->model.known_count; i++) {
         struct known *known = &world->model.known[i];
-        known->may_repeat = known->may_repeat || known->is_delivered;
+        known->may_repeat = known->may_repeat || known->delivered_in != 0;
         known->must_not_produce = false;
     }
     world->is_new_life = true;

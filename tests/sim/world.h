@@ -131,6 +131,8 @@ bool world_is_readable(struct world *world);
 /* --- publishers.c ----------------------------------------------------------------------------- */
 
 void publishers_publish(struct world *world);
+/* Publishes many records of one size to one destination. Returns the last. */
+struct known *publishers_fill(struct world *world, uint32_t destination, size_t payload_bytes);
 /* Publishes one small record. */
 struct known *publishers_publish_one(struct world *world, uint32_t destination);
 /* Everybody whose answer is there hears it. */
