@@ -36,6 +36,11 @@ def random_source(*words):
     return random.Random(f"{SEED} {words}")
 
 
+def earlier(hit):
+    """For a random hit that was not reached; the first and the second stay."""
+    return max(hit * 2 // 3, min(hit, 2))
+
+
 class Published:
     """What was accepted, and what was handed over without an answer: for the oracle."""
 
@@ -98,7 +103,7 @@ class PointCase(acting.ActCase):
                 for _ in range(TRIES):
                     if self.run_case(scenario, f"{name}:{hit}"):
                         break
-                    hit = max(hit * 2 // 3, min(hit, 2))
+                    hit = earlier(hit)
                 else:
                     self.fail(f"{name}:{hit} was not reached")
 
