@@ -18,8 +18,9 @@ from harness import process  # noqa: E402
 PATIENCE_S = 120
 OWNER_DIED = 3
 RECORDS = 40
-# Of the publishers that do not die.
+# Of the publishers that do not die, at least.
 SURVIVORS = 3
+CROWD = 16
 # The dead can hold all slots of the ring until they are swept, once a second.
 PATIENT = ["--commit-timeout", "30000"]
 # Not accepted, for certain.
@@ -103,7 +104,8 @@ class PointsCrowdTest(point_case.PointCase):
     def kill_publishers(self, points, *options):
         """A publisher dies at each of the points. The names of those that were not reached."""
         dying = [word for point in points for word in ("--publisher-dies", point)]
-        count = len(points) + SURVIVORS
+        count = CROWD  # always more than the ring has slots
+        self.assertLessEqual(len(points) + SURVIVORS, count)
         run = self.run_crowd("--publishers", count, *dying, *(options or PATIENT))
         self.assertEqual(run.code, 0, self.said)
         for survivor in range(len(points), count):
