@@ -59,25 +59,49 @@ def waiting(count):
     return lambda trial: trial.counters()["queue_records"] >= count
 
 
-def make_lines(count, seed, large_share, large_bytes):
-    """KEY|PAYLOAD; each payload has the number of its key's record, so that none is like another."""
-    dice = random.Random(seed)
-    filling = bytes(dice.choice(b"abcdefghijklmnopqrstuvwxyz0123456789|") for _ in range(65536))
-    numbers = [0] * KEYS
-    lines = []
-    for _ in range(count):
-        key = dice.randrange(KEYS)
-        numbers[key] += 1
-        size = large_bytes if dice.random() < large_share else dice.randrange(20, 400)
-        at = dice.randrange(len(filling) - size)
-        lines.append(b"key-%02d|%d %s" % (key, numbers[key], filling[at : at + size]))
-    return lines
+class Lines:
+    """
+    KEY|PAYLOAD lines without an end, made when they are asked for; each payload has the number of its
+    key's record, so that none is like another.
+    """
+
+    def __init__(self, seed, large_share, large_bytes):
+        self.dice = random.Random(seed)
+        self.large_share = large_share
+        self.large_bytes = large_bytes
+        self.filling = bytes(self.dice.choice(b"abcdefghijklmnopqrstuvwxyz0123|") for _ in range(65536))
+        self.numbers = [0] * KEYS
+        self.made = []
+
+    def __len__(self):
+        return sys.maxsize
+
+    def __getitem__(self, part):
+        while len(self.made) < part.stop:
+            self.made.append(self._make())
+        return self.made[part]
+
+    def _make(self):
+        key = self.dice.randrange(KEYS)
+        self.numbers[key] += 1
+        size = self.dice.randrange(20, 400)
+        if self.dice.random() < self.large_share:
+            size = self.large_bytes
+        at = self.dice.randrange(len(self.filling) - size)
+        return b"key-%02d|%d %s" % (key, self.numbers[key], self.filling[at : at + size])
+
+    def take(self, count):
+        """The first lines, which are not given again."""
+        taken = self[:count]
+        del self.made[:count]
+        return taken
 
 
 class Trial:
     """
     One spool, one destination [k1], one workload. forgetful: the brokers do not know what an
-    idempotent producer has written, so that a lost answer is a duplicate; this says why.
+    idempotent producer has written, so that a lost answer is a duplicate, and what comes too early is
+    taken; this says why.
     """
 
     def __init__(
@@ -87,7 +111,6 @@ class Trial:
         *,
         seed=1,
         rate=1500,
-        lines_count=60000,
         large_share=0.0,
         large_bytes=4000,
         forgetful="",
@@ -99,12 +122,11 @@ class Trial:
         self.addresses = [address]
         self.rate = rate
         self.forgetful = forgetful
-        self.lines = make_lines(lines_count, seed, large_share, large_bytes)
+        self.lines = Lines(seed, large_share, large_bytes)
         self.run = None
         self.identity = None  # of the run: where it publishes to
         self.published = {"k1": [], "k2": []}  # identity -> (sequence, key, payload)
         self.offered = []
-        self.used_lines_count = 0
         self.crashes_count = 0
         self.possible_duplicates_count = 0
         self.producers_lost_count = 0
@@ -123,8 +145,7 @@ class Trial:
             arguments += ["-H", f"{name}={value.decode()}"]
         arguments += ["--publish", identity, "-K", "|", "--ack", "--json", *options]
         self.identity = identity
-        lines = self.lines[self.used_lines_count :]
-        self.run = chaos.Run(arguments, self.log_path, lines, self.rate)
+        self.run = chaos.Run(arguments, self.log_path, self.lines, self.rate)
         # Before that there may be no spool to look into.
         process.wait_until(
             lambda: self.run.sequences or not self.run.program.is_alive(),
@@ -138,11 +159,10 @@ class Trial:
     def end_run(self):
         """Waits for the end of the run; what it accepted is noted. Returns its exit code."""
         code = self.run.finish()
-        lines = self.run.lines[: self.run.handed_over]
+        lines = self.lines.take(self.run.handed_over)
         for sequence, line in zip(self.run.sequences, lines):
             self.published[self.identity].append((sequence, *chaos.split(line)))
         self.offered += [chaos.split(line) for line in lines[len(self.run.sequences) :]]
-        self.used_lines_count += len(lines)
         if self.run.statistics is not None:
             for each in self.run.statistics["destinations"]:
                 self.possible_duplicates_count += each["possible_duplicates"]
@@ -172,6 +192,10 @@ class Trial:
 
     # --- Looking
 
+    def accepted_count(self):
+        published = sum(len(each) for each in self.published.values())
+        return published + (len(self.run.sequences) if self.run is not None else 0)
+
     def said_since(self):
         with open(self.log_path, "rb") as log:
             log.seek(self.log_at)
@@ -193,25 +217,31 @@ class Trial:
         return [json.loads(line)["sequence"] for line in result.output.splitlines()]
 
     def wait_delivered(self, more_than, identity="k1"):
-        try:
-            process.wait_until(
-                lambda: self.counters(identity)["delivered"] > more_than,
-                PATIENCE_S,
-                f"more than {more_than} records of {identity} are delivered",
-            )
-        except TimeoutError as late:
-            raise TimeoutError(f"{late}; {self.run.program.log_tail()}") from late
+        self.wait(
+            lambda: self.counters(identity)["delivered"] > more_than,
+            f"more than {more_than} records of [{identity}] are delivered",
+        )
 
     # --- Faults
+
+    def wait(self, condition, what):
+        """Waits for it, while spool-forward runs."""
+
+        def is_so():
+            if not self.run.program.is_alive():
+                raise AssertionError(f"spool-forward ended: {self.run.program.log_tail()}")
+            return condition()
+
+        try:
+            process.wait_until(is_so, PATIENCE_S, what)
+        except TimeoutError as late:
+            raise TimeoutError(f"{late}; {self.run.program.log_tail()}") from late
 
     def begin(self, fault):
         """The fault begins and is felt."""
         self.log_at = self.log_path.stat().st_size
         fault.begin(self)
-        try:
-            process.wait_until(lambda: fault.felt(self), PATIENCE_S, f"{fault.name} is felt")
-        except TimeoutError as late:
-            raise TimeoutError(f"{late}; {self.run.program.log_tail()}") from late
+        self.wait(lambda: fault.felt(self), f"{fault.name} is felt")
 
     def suffer(self, fault):
         """The fault begins, is felt, holds, ends; then records are delivered again."""
@@ -220,7 +250,7 @@ class Trial:
         self.begin(fault)
         time.sleep(fault.hold_s)
         grown = len(self.run.sequences) - accepted
-        wanted = self.rate * (time.monotonic() - begin) / 4
+        wanted = self.rate * (time.monotonic() - begin) / 20
         delivered = self.counters()["delivered"]
         fault.end(self)
         # P5: whoever publishes does not notice. (A crash is another matter.)
@@ -230,7 +260,7 @@ class Trial:
         self.wait_delivered(delivered)
         self.back_s = max(self.back_s, time.monotonic() - end)
 
-    def go_through(self, *faults, pause_s=0.5):
+    def go_through(self, faults, pause_s=0.5):
         """A whole workload with these faults, one after the other, in its middle."""
         try:
             self.start_draining()
@@ -289,6 +319,16 @@ class Trial:
         summary["accepted"] = len(self.published[identity])
         return summary
 
+    def explains_order(self, summary):
+        """
+        Whether order is all that is wrong, and the brokers' fault: librdkafka sends what it had not
+        sent yet before it repeats what timed out, and relies on brokers that check sequences.
+        """
+        wrong = [name for name in summary["examples"] if name != "reordered"]
+        log = self.log_path.read_text(encoding="utf-8", errors="replace")
+        has_timed_out = "timed out" in log or "more lines in the last minute" in log
+        return bool(self.forgetful) and not wrong and has_timed_out
+
     def explained_duplicates(self):
         """How many duplicates there may be at most, and why."""
         reasons = []
@@ -340,8 +380,10 @@ def check(
         back_s=trial.back_s,
         took_s=trial.took_s,
     )
-    if not summary["ok"]:
+    if not summary["ok"] and not trial.explains_order(summary):
         raise AssertionError(f"{name}: {summary}; {row}")
+    if summary["reordered"] > 0:
+        row.explained_by += f"; {summary['reordered']} out of order: no sequences were checked"
     if summary["duplicates"] > most:
         raise AssertionError(f"{name}: {summary['duplicates']} duplicates, {most} explained; {row}")
     if found != dead:
@@ -389,7 +431,7 @@ def parse_arguments(description, names):
     return parser.parse_known_args()
 
 
-def main(description, names, run_one, run_random):
+def main(description, names, run_these, run_random):
     """
     A program of tests; with --fault or --minutes, what is asked for by hand, from a seed. Returns the
     exit code.
@@ -400,7 +442,10 @@ def main(description, names, run_one, run_random):
     print(f"seed {options.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="kafka-spool-") as folder:
         folder = Path(folder)
-        rows = [run_one(folder, name, options.seed) for name in options.fault or []]
+        rows = []
+        for row in run_these(folder, options.fault or [], options.seed):
+            rows.append(row)
+            print(row, flush=True)
         if options.minutes is not None:
             rows.append(run_random(folder, options.seed, options.minutes))
     print(table(rows, f"seed {options.seed}"))

@@ -21,7 +21,8 @@ from harness import process, topic
 
 POM = Path(__file__).resolve().parents[1] / "kafka" / "pom.xml"
 MAVEN_SECONDS = 600
-START_SECONDS = 120
+START_SECONDS = 300
+ANSWER_SECONDS = 30
 HEAP_MB = {1: 512, 3: 256}
 USER = "tester"
 
@@ -320,7 +321,8 @@ class KafkaCluster:
     def _answers(self, node, brokers_count):
         try:
             bootstrap = f"127.0.0.1:{node.internal_port}"
-            return len(self._admin("brokers", bootstrap=bootstrap)) >= brokers_count
+            lines = self._admin("brokers", bootstrap=bootstrap, timeout_s=ANSWER_SECONDS)
+            return len(lines) >= brokers_count
         except topic.TopicError:
             return False
 
@@ -353,8 +355,8 @@ class KafkaCluster:
 
     # --- Topics ----------------------------------------------------------------------------------
 
-    def _admin(self, *words, bootstrap=None):
-        return topic.admin(bootstrap or self.internal_bootstrap, *words)
+    def _admin(self, *words, bootstrap=None, timeout_s=START_SECONDS):
+        return topic.admin(bootstrap or self.internal_bootstrap, *words, timeout_s=timeout_s)
 
     def create_topic(self, name, partitions=1, replication=None):
         self._admin("create", name, partitions, replication or len(self.nodes))
