@@ -4,6 +4,7 @@ The RPMs: built, judged, and installed by rpm into a clean root that has the lib
 a Debian, so rpm is told not to look for the packages that Fedora's or openSUSE's names stand for.
 """
 
+import re
 import sys
 import unittest
 from pathlib import Path
@@ -37,15 +38,20 @@ def setUpModule():
 class JudgedTest(unittest.TestCase):
     def test_two_builds_are_the_same(self):
         names, differing = case.same_files(built / "one", built / "other")
-        self.assertEqual(len(names), 2 if case.has_opensips_tree() else 1)
+        programs = [each for each in names if "-debuginfo-" not in each]
+        self.assertEqual(len(programs), 2 if case.has_opensips_tree() else 1)
         self.assertEqual(differing, [])
 
     def test_rpmlint_finds_nothing(self):
+        """But filters that it does not need: its versions differ in what they look for."""
         said = root.run(
-            "rpmlint --rpmlintrc packaging/rpm/rpmlintrc /packages/one/*.rpm packaging/rpm/kafka-spool.spec",
+            "rpmlint --rpmlintrc packaging/rpm/rpmlintrc /packages/one/*.rpm"
+            " packaging/rpm/kafka-spool.spec || true",
             binds=[f"{built}:/packages"],
         )
-        self.assertRegex(said, r"specfiles checked; 0 errors, 0 warnings")
+        self.assertRegex(said, r"[1-9] packages and 1 specfiles checked")
+        found = [each for each in said.splitlines() if re.search(r": [EW]: ", each)]
+        self.assertEqual([each for each in found if "unused-rpmlintrc-filter" not in each], [])
 
 
 class InstalledTest(case.PackageCase):
