@@ -28,7 +28,7 @@ from planted import PLANTED  # noqa: E402
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("SPOOL_BUILD_DIR", "build/asan")).resolve()
 # Within so many seeds each must be found.
-SEEDS = 400
+SEEDS = 600
 ONLY = ""
 JOBS = 2
 
