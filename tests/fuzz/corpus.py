@@ -32,6 +32,8 @@ TARGETS = {
     "record": 4096,
     "spool": 256,
 }
+# Tens of executions a second, not thousands.
+SLOW = {"spool"}
 DICTIONARIES = {
     "address": ("address",),
     "headers": ("json",),

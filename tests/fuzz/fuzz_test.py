@@ -76,6 +76,9 @@ class Run:
 
     def fuzz(self):
         arguments = [f"-max_total_time={SECONDS}", f"-seed={SEED}", "-use_value_profile=1"]
+        if self.target in corpus.SLOW:
+            # Else inputs would stay short for as long as the run takes.
+            arguments.append("-len_control=0")
         dictionary = corpus.dictionary(self.target, self.folder)
         if dictionary is not None:
             arguments.append(f"-dict={dictionary}")

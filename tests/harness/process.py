@@ -16,7 +16,8 @@ PORT_HIGH = 30000
 
 # Where a build has programs, below its folder.
 FOLDERS = [
-    *[f"tests/{each}" for each in ("broker", "inspect", "format", "opensips", "fuzz", "crash", "sim")],
+    *[f"tests/{each}" for each in ("bench", "broker", "crash", "format", "fuzz", "inspect")],
+    *[f"tests/{each}" for each in ("opensips", "race", "sim")],
     *["tools", "tools/inspect", "tests", "."],
 ]
 
