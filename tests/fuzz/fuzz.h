@@ -25,8 +25,10 @@ static inline void fuzz_must(bool is_so, const char *what)
 
 static inline bool fuzz_is_same(struct span a, struct span b)
 {
-    return a.size_bytes == b.size_bytes && (a.data == NULL) == (b.data == NULL) &&
-           (a.size_bytes == 0 || memcmp(a.data, b.data, a.size_bytes) == 0);
+    if (a.data == NULL || b.data == NULL) {
+        return a.data == b.data && a.size_bytes == b.size_bytes;
+    }
+    return a.size_bytes == b.size_bytes && memcmp(a.data, b.data, a.size_bytes) == 0;
 }
 
 /* An input that is taken apart from its start on; behind its end there are zeros. */

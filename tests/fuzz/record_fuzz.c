@@ -53,7 +53,8 @@ static void check_record(struct span encoded)
     }
     fuzz_must(route_bytes == record.report_route.size_bytes, "another report route");
     record_unfold(&record, headers);
-    fuzz_must(record_size(&record, &size_bytes) == 0 && size_bytes == encoded.size_bytes,
+    fuzz_must(record_size(&record, &size_bytes) == 0 && size_bytes == encoded.size_bytes &&
+                  size_bytes > 0,
               "another size");
     SPOOL_CLEANUP(spool_free) uint8_t *again = malloc(size_bytes);
     fuzz_must(again != NULL, "out of memory");
@@ -68,13 +69,14 @@ static void check_record(struct span encoded)
 static void check_record_sealed_too(struct span encoded)
 {
     check_record(encoded);
-    SPOOL_CLEANUP(spool_free) uint8_t *sealed = malloc(encoded.size_bytes);
-    fuzz_must(sealed != NULL || encoded.size_bytes == 0, "out of memory");
-    if (encoded.size_bytes > 0) {
-        memcpy(sealed, encoded.data, encoded.size_bytes);
-        record_seal(sealed, encoded.size_bytes);
-        check_record((struct span){sealed, encoded.size_bytes});
+    if (encoded.size_bytes == 0) {
+        return;
     }
+    SPOOL_CLEANUP(spool_free) uint8_t *sealed = malloc(encoded.size_bytes);
+    fuzz_must(sealed != NULL, "out of memory");
+    memcpy(sealed, encoded.data, encoded.size_bytes);
+    record_seal(sealed, encoded.size_bytes);
+    check_record((struct span){sealed, encoded.size_bytes});
 }
 
 static void check_dead_letter(struct span stored)

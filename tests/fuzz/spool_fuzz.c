@@ -77,6 +77,7 @@ static void make_scratch(void)
     (void)atexit(remove_scratch);
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the parameters are libFuzzer's. */
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     (void)argc;

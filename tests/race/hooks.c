@@ -129,6 +129,11 @@ int race_wait_for_lock(void)
     return 0;
 }
 
+int race_nap(void)
+{
+    return race_wait_for_lock();
+}
+
 /* --- What else the ring asks the system for --------------------------------------------------- */
 
 uint64_t futex_deadline_ns(uint64_t timeout_ns)
@@ -217,8 +222,8 @@ void race_record_encode(const struct record *record, void *buffer)
     world_put_store((uint8_t *)buffer + half, encoded + half, size - half, false);
 }
 
-/* What an assert() of the ring comes to. NOLINTNEXTLINE(bugprone-reserved-identifier): it is
- * glibc's. */
+/* What an assert() of the ring comes to: glibc calls it by this name. */
+/* NOLINTNEXTLINE(bugprone-reserved-identifier) */
 _Noreturn void __assert_fail(const char *assertion, const char *file, unsigned int line,
                              const char *function)
 {

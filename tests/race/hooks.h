@@ -27,6 +27,7 @@ int race_trylock(pthread_mutex_t *lock, const char *text);
 int race_consistent(pthread_mutex_t *lock);
 int race_unlock(pthread_mutex_t *lock, const char *text);
 int race_wait_for_lock(void);
+int race_nap(void);
 ssize_t race_fd_read(int fd, const char *text);
 ssize_t race_fd_write(int fd, const char *text);
 
@@ -62,7 +63,7 @@ ssize_t race_fd_write(int fd, const char *text);
 #define pthread_mutex_consistent(lock) race_consistent(lock)
 #define pthread_mutex_unlock(lock) race_unlock((lock), RACE_TEXT("unlock", lock))
 #define sched_yield() race_wait_for_lock()
-#define nanosleep(time, rest) race_wait_for_lock()
+#define nanosleep(time, rest) race_nap()
 #define read(fd, bytes, size) ((void)(bytes), race_fd_read((fd), RACE_TEXT("read", fd)))
 #define write(fd, bytes, size) ((void)(bytes), race_fd_write((fd), RACE_TEXT("write", fd)))
 
