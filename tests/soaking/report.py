@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from harness import kafka
-from soaking import memory, traffic
+from soaking import happenings, memory, traffic
 
 ROOT = Path(__file__).resolve().parents[2]
 MIB = 1 << 20
@@ -223,6 +223,14 @@ SPOOL_BUILD_DIR=build/opensips tests/soak --minutes 5 --only "power loss" --dura
 """
 
 
+DUPLICATES = """\
+There are {duplicates:,} copies, each with the `spool-id` of its record. OpenSIPS ended {ends} times:
+what was in-flight then is sent again. And the module counted {possible:,} possible duplicates:
+records that it tried again in an outage while Kafka's answer to them was missing; some of those had
+arrived. Reports run again after an end of OpenSIPS, and for records that expired and were requeued:
+these have two outcomes."""
+
+
 def sanitized_text(soak):
     """Nothing where all starts had the same module."""
     if soak.options.asan is None:
@@ -234,23 +242,23 @@ def sanitized_text(soak):
     )
 
 
+def counted(samples, field):
+    """What a statistic counted in all, over the restarts that begin it anew."""
+    total = last = 0
+    for value in (getattr(each, field) for each in samples):
+        if value is not None:
+            total += value - last if value >= last else value
+            last = value
+    return total
+
+
 def duplicates_text(soak):
-    names = ("kill -9", "power loss", "orderly restart", "killed -9", "stopped")
-    ends = sum(
-        number
-        for who in ("host", "broker")
-        for what, number, _ in happened(soak, who)
-        if what in names
-    )
-    told = [each.producers_lost for each in soak.sampler.samples if each.producers_lost is not None]
-    lost = told[-1] if told else 0
-    duplicates = soak.judgement.summary["duplicates"]
-    return (
-        f"Of {duplicates:,} records there is a copy: what was in-flight when OpenSIPS or Kafka was"
-        f" killed or stopped ({ends} times) is sent again, with the same `spool-id`; also what a"
-        f" producer had in hand that Kafka refused after such an end ({lost:,} producers in the"
-        " last part). Reports run again for the same reason, and for records that expired and"
-        " were requeued: they have two outcomes."
+    names = happenings.HostFaults.restarts
+    ends = sum(number for what, number, _ in happened(soak, "host") if what in names)
+    return DUPLICATES.format(
+        duplicates=soak.judgement.summary["duplicates"],
+        ends=ends,
+        possible=counted(soak.sampler.samples, "possible_duplicates"),
     )
 
 
