@@ -224,8 +224,8 @@ SPOOL_BUILD_DIR=build/opensips tests/soak --minutes 5 --only "power loss" --dura
 
 
 DUPLICATES = """\
-There are {duplicates:,} copies, each with the `spool-id` of its record. OpenSIPS ended {ends} times:
-what was in-flight then is sent again. And the module counted {possible:,} possible duplicates:
+There are {duplicates:,} copies, each with the `spool-id` of its record. OpenSIPS ended {ends}
+times: what was in-flight then is sent again. And the module counted {possible:,} possible duplicates:
 records that it tried again in an outage while Kafka's answer to them was missing; some of those had
 arrived. Reports run again after an end of OpenSIPS, and for records that expired and were requeued:
 these have two outcomes."""
