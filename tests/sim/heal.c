@@ -66,7 +66,8 @@ static bool heal_must_go(const struct world *world, const struct known *known)
         return false;
     }
     return !world->is_hung[known->destination] ||
-           (known->has_expired && known->sequence == heal_lowest(world, known->destination));
+           (known->has_expired && known->inflight_count > 0 &&
+            known->sequence == heal_lowest(world, known->destination));
 }
 
 /* A record that must go and has not; NULL: none. */
@@ -195,8 +196,10 @@ void heal(struct world *world)
     world->is_healing = true;
     disk_fail(DISK_FAILS_NOT, 0);
     heal_configuration(world);
-    episode_commit(world, true);
     heal_people(world);
+    /* What waits is committed; a latched spool is opened again a second later. */
+    heal_round(world);
+    heal_round(world);
     for (uint32_t i = 1; i <= MODEL_DESTINATIONS; i++) {
         world->is_hung[i] = world->seed % MODEL_DESTINATIONS + 1 == i;
     }
