@@ -278,6 +278,8 @@ static void kafka_note_expired(struct world *world)
         struct known *known = &world->model.known[i];
         if (known->expires_wall_ms != 0 && known->expires_wall_ms <= world->clock.wall_now_ms) {
             known->has_expired = true;
+            /* It was passed; should the clock be set back, it comes behind the others. */
+            known->is_out_of_order = true;
         }
     }
 }
