@@ -24,6 +24,9 @@
 #define REOPEN_INTERVAL_MS 1000
 #define RETRY_INTERVAL_MS 100
 
+/* After so many tries in a row at which no settlement found room, what copies is given back. */
+#define TRIES_WITHOUT_ROOM 5
+
 /* Without room: how often the largest records are left out, and how many settlements that do not
  * fit are passed. */
 #define LEAVE_OUT_TRIES 4
@@ -45,6 +48,7 @@ struct committer {
     uint64_t settled_count; /* committed settlements, in whatever order */
     uint64_t reopen_at_ms;
     uint64_t retry_at_ms;
+    uint32_t tries_without_room;
 
     pthread_mutex_t statistics_lock;
     struct committer_statistics statistics;
@@ -105,6 +109,11 @@ int committer_settle(struct committer *committer, const struct settlement *settl
 uint64_t committer_settled(const struct committer *committer)
 {
     return settle_queue_settled(&committer->settlements);
+}
+
+uint64_t committer_given_back(const struct committer *committer, uint32_t destination)
+{
+    return settle_queue_given_back(&committer->settlements, destination);
 }
 
 /* --- One commit ------------------------------------------------------------------------------- */
@@ -307,8 +316,7 @@ static void committer_answer(struct committer *committer, size_t entries_count)
     pthread_mutex_unlock(&committer->statistics_lock);
 }
 
-/* --- Without room ------------------------------------------------------------------------------
- */
+/* --- Without room ---------------------------------------------------------------------------- */
 
 /* A large record needs pages in a row, and may find none where small ones find room. What is as
  * large as the one that failed is refused; the rest is tried again. */
@@ -448,6 +456,24 @@ static void committer_take_out(struct committer *committer, size_t due_count)
     }
 }
 
+/* When nothing of what is due was settled, it is tried again after a while, but not for ever.
+ * Returns how many were given back. */
+static size_t committer_try_later(struct committer *committer, size_t due_count,
+                                  size_t settled_count, int result)
+{
+    if (due_count == 0 || settled_count > 0) {
+        committer->tries_without_room = due_count == 0 ? committer->tries_without_room : 0;
+        return 0;
+    }
+    committer->retry_at_ms = committer->clock->monotonic_ms(committer->clock) + RETRY_INTERVAL_MS;
+    committer->tries_without_room += result == 0 || result == BATCH_E_NO_SPACE;
+    if (committer->tries_without_room < TRIES_WITHOUT_ROOM) {
+        return 0;
+    }
+    committer->tries_without_room = 0;
+    return settle_queue_give_back(&committer->settlements, due_count);
+}
+
 /* How many settlements are due now. */
 static size_t committer_due(struct committer *committer, bool has_company)
 {
@@ -528,13 +554,10 @@ size_t committer_step(struct committer *committer, bool settles_now)
         committer_work(committer, &try);
     }
     size_t settled_count = (size_t)(committer->settled_count - before_count);
-    if (due_count > 0 && settled_count == 0) {
-        committer->retry_at_ms =
-            committer->clock->monotonic_ms(committer->clock) + RETRY_INTERVAL_MS;
-    }
+    size_t given_back_count = committer_try_later(committer, due_count, settled_count, try.result);
     committer_take_out(committer, due_count);
     committer_end(committer, &try);
-    if ((try.entries_count > 0 && try.result == 0) || settled_count > 0 ||
+    if ((try.entries_count > 0 && try.result == 0) || settled_count + given_back_count > 0 ||
         (was_latched && is_writable)) {
         SPOOL_POINT("committer.telling");
         committer->config.on_commit(committer->config.context);

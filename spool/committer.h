@@ -55,8 +55,15 @@ SPOOL_MUST_CHECK int committer_settle(struct committer *committer,
                                       const struct settlement *settlements, size_t count,
                                       uint64_t *ret_position);
 
-/* How many settlements were committed since committer_new(), in the order they were handed over. */
+/* How many settlements were committed or given back since committer_new(), in the order they were
+ * handed over. */
 SPOOL_MUST_CHECK uint64_t committer_settled(const struct committer *committer);
+
+/* How many settlements of a destination were given back since committer_new(): what they would have
+ * copied (dead letters, requeued and moved records) found no room for a while, and nothing else was
+ * left to be settled. Their records are where they were. Look behind committer_settled(). */
+SPOOL_MUST_CHECK uint64_t committer_given_back(const struct committer *committer,
+                                               uint32_t destination);
 
 /* Does one group commit of what waits. Settlements alone wait a few milliseconds for company,
  * unless settles_now. Returns how many appends and settlements it dealt with, refused ones

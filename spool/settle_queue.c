@@ -69,6 +69,33 @@ struct settlement *settle_queue_at(struct settle_queue *queue, size_t at)
     return &queue->settlements[(queue->first + at) % SETTLE_QUEUE_MAX];
 }
 
+uint64_t settle_queue_given_back(const struct settle_queue *queue, uint32_t destination)
+{
+    return atomic_load(&queue->given_back_counts[destination]);
+}
+
+/* Whoever handed it over can do so again. What was delivered would be delivered twice. */
+static bool settle_queue_can_give_back(const struct settlement *settlement)
+{
+    return settlement->action == SETTLE_DEAD || settlement->action == SETTLE_CORRUPT ||
+           settlement->action == SETTLE_EXPIRED || settlement->action == SETTLE_REQUEUE ||
+           settlement->action == SETTLE_MOVE;
+}
+
+size_t settle_queue_give_back(struct settle_queue *queue, size_t count)
+{
+    size_t given_back = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct settlement *settlement = settle_queue_at(queue, i);
+        if (settle_queue_can_give_back(settlement)) {
+            atomic_fetch_add(&queue->given_back_counts[settlement->destination], 1);
+            settlement->action = SETTLE_ACTION_COUNT;
+            given_back++;
+        }
+    }
+    return given_back;
+}
+
 void settle_queue_take_out(struct settle_queue *queue, size_t count)
 {
     pthread_mutex_lock(&queue->lock);

@@ -26,6 +26,7 @@ struct settle_queue {
     uint64_t appended_count; /* since the beginning */
     uint64_t since_ms;       /* when the first that waits came */
     _Atomic uint64_t settled_count;
+    _Atomic uint64_t given_back_counts[DESTINATIONS_MAX + 1];
 };
 
 #define SETTLE_QUEUE_E_FULL 1
@@ -46,10 +47,19 @@ SPOOL_MUST_CHECK size_t settle_queue_waiting(struct settle_queue *queue, uint64_
 /* How many were taken out since the beginning. Safe from any thread. */
 SPOOL_MUST_CHECK uint64_t settle_queue_settled(const struct settle_queue *queue);
 
+/* How many of a destination were given back since the beginning. Safe from any thread. */
+SPOOL_MUST_CHECK uint64_t settle_queue_given_back(const struct settle_queue *queue,
+                                                  uint32_t destination);
+
 /* --- The committer's thread ------------------------------------------------------------------- */
 
 /* The at-th that waits. */
 struct settlement *settle_queue_at(struct settle_queue *queue, size_t at);
+
+/* S7: what copies and finds no room must not hold up what is behind it: that is committed, but
+ * settle_queue_settled() counts in order, and nobody would hear of it. Gives back such ones of the
+ * first count: they count as committed, and their records are where they were. Returns how many. */
+size_t settle_queue_give_back(struct settle_queue *queue, size_t count);
 
 /* The first count are committed. */
 void settle_queue_take_out(struct settle_queue *queue, size_t count);

@@ -40,6 +40,8 @@ struct forward_destination {
     enum forward_trouble trouble;
     uint64_t requeued_count; /* the spool's counter when it was last looked at */
 
+    uint64_t given_back_count; /* the committer's when it was last looked at */
+
     uint64_t position; /* the next sequence to read */
     struct inflight_list produced;
     struct inflight_list settling;

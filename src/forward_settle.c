@@ -63,6 +63,14 @@ void forward_free_settled(struct forward_destination *destination)
         inflight_remove(&destination->settling, entry);
         inflight_give(&forward->pool, entry);
     }
+    uint64_t given_back = committer_given_back(forward->config.committer, destination->id);
+    if (given_back != destination->given_back_count) {
+        destination->given_back_count = given_back;
+        if (destination->state == FORWARD_FLOWING) {
+            /* They are read, and judged, once more: after a while, when there may be room. */
+            forward_drain(destination, VERDICT_RETRY);
+        }
+    }
 }
 
 /* --- Errors ----------------------------------------------------------------------------------- */

@@ -269,11 +269,14 @@ static bool act_read(struct spool *spool, const struct kafka_command *command,
     return true;
 }
 
-/* Hands a page over, and waits for its commit until the deadline. Whether it is committed. */
+/* Hands a page over, and waits for its commit until the deadline. Whether all of it is committed.
+ */
 static bool act_settle(struct committer *committer, const struct act_page *page,
                        uint64_t deadline_ms)
 {
     uint64_t position;
+    uint32_t destination = page->settlements[0].destination;
+    uint64_t given_back = committer_given_back(committer, destination);
     struct timespec pause = {.tv_nsec = ACT_POLL_MS * 1000000L};
     while (committer_settle(committer, page->settlements, page->count, &position) != 0) {
         if (command_now_ms() >= deadline_ms) {
@@ -287,7 +290,7 @@ static bool act_settle(struct committer *committer, const struct act_page *page,
         }
         nanosleep(&pause, NULL);
     }
-    return true;
+    return committer_given_back(committer, destination) == given_back;
 }
 
 static void act_audit(struct spool *spool, const struct kafka_command *command, enum audit_act act,

@@ -172,9 +172,54 @@ static void committer_drains_a_full_spool_whose_reports_wait(void **state)
     }
 }
 
+/* Hands over what waits: so many as delivered, the rest as dead. All of it is dealt with. */
+static void settle_waiting(struct world *world, size_t delivered_count)
+{
+    uint64_t sequences[RECORDS_MAX];
+    uint64_t position = 0;
+    size_t count = spool_fixture_sequences(world->spool, 1, false, sequences, RECORDS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        struct settlement settlement = {.action =
+                                            i < delivered_count ? SETTLE_DELIVERED : SETTLE_DEAD,
+                                        .destination = 1,
+                                        .sequence = sequences[i]};
+        assert_int_equal(committer_settle(world->committer, &settlement, 1, &position), 0);
+    }
+    for (size_t i = 0; i < 100; i++) {
+        (void)committer_step(world->committer, true);
+        world->spool->now_ms += 100;
+    }
+    assert_int_equal(committer_settled(world->committer), position);
+}
+
+/* A reader that stays holds back every freed page: dead letters find no room, and nothing can be
+ * done about it. Whoever handed them over hears that, and can do so again. */
+static void committer_gives_back_what_finds_no_room(void **state)
+{
+    (void)state;
+    struct world world = {.spool = NULL};
+    struct cursor reader;
+    fill(&world, 2 << 20, 60000);
+    assert_int_equal(cursor_begin_queue(&reader, world.spool->spool, 1, 0), 0);
+    settle_waiting(&world, 0);
+    cursor_end(&reader);
+    uint64_t given_back = committer_given_back(world.committer, 1);
+    assert_in_range(given_back, 1, world.records_count);
+    assert_int_equal(committer_given_back(world.committer, 2), 0);
+    assert_int_equal(spool_fixture_counter(world.spool, 1, COUNTER_QUEUE_RECORDS), given_back);
+    assert_int_equal(spool_fixture_counter(world.spool, 1, COUNTER_DEAD_RECORDS),
+                     world.records_count - given_back);
+    settle_waiting(&world, RECORDS_MAX);
+    assert_int_equal(committer_given_back(world.committer, 1), given_back);
+    assert_int_equal(spool_fixture_counter(world.spool, 1, COUNTER_QUEUE_RECORDS), 0);
+    assert_int_equal(spool_fixture_counter(world.spool, 1, COUNTER_DELIVERED), given_back);
+    end(&world);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(committer_gives_back_what_finds_no_room),
         cmocka_unit_test(committer_drains_a_full_spool_whose_reports_run),
         cmocka_unit_test(committer_drains_a_full_spool_whose_reports_wait),
     };
