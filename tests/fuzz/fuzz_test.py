@@ -28,8 +28,8 @@ import corpus  # noqa: E402
 SECONDS = 60
 SEED = 0  # libFuzzer's word for any
 GROWN = None
-# Two targets side by side: more would fight for a small machine.
-JOBS = 2
+# Three targets side by side: of two processors each has most of one.
+JOBS = 3
 # So long no input takes that does not hang, sanitizers and a busy machine included.
 HANG_S = 120
 MEMORY_MB = 3000
