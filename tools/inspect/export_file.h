@@ -10,8 +10,9 @@
 
 struct export_file;
 
-#define EXPORT_FILE_E_REFUSED 1 /* it exists, its name cannot be, or it is in the spool's folder   \
-                                 */
+#define EXPORT_FILE_E_REFUSED                                                                      \
+    1 /* it exists, its name cannot be, or it is in the spool's folder                             \
+       */
 
 /* Makes the file, for its maker's eyes only. message is set for each result but 0. 0,
  * EXPORT_FILE_E_REFUSED, -errno. */
