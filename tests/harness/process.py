@@ -6,6 +6,7 @@ import random
 import signal
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -34,38 +35,69 @@ def program(name):
     raise RuntimeError(f"{name} was not built in {build_dir}")
 
 
+class Ports:
+    """
+    Ports on 127.0.0.1 for this process alone. A broker that is down has given its ports back, and is
+    to find them free: so no other test may be given them. Each process has a part of them, which a
+    name of the kernel's stands for until it ends, and hands them out in turn.
+    """
+
+    PARTS = 45
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.pid = None
+        self.claim = None
+
+    def _take_part(self):
+        size = (PORT_HIGH - PORT_LOW) // self.PARTS
+        for part in random.sample(range(self.PARTS), self.PARTS):
+            self.claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            try:
+                self.claim.bind(f"\0kafka-spool-test-ports-{part}")
+            except OSError:
+                self.claim.close()
+                continue
+            self.pid = os.getpid()
+            self.low = self.next = PORT_LOW + part * size
+            self.high = self.low + size
+            return
+        raise RuntimeError("all ports for tests are in use: are other tests running?")
+
+    def take(self, count):
+        """The first of count ports in a row that nobody listens on."""
+        with self.lock:
+            if self.pid != os.getpid():
+                self._take_part()
+            for _ in range(self.high - self.low):
+                if self.next + count > self.high:
+                    self.next = self.low
+                first, self.next = self.next, self.next + count
+                if all(map(is_free, range(first, first + count))):
+                    return first
+        raise RuntimeError(f"no {count} free ports from {self.low} to {self.high}")
+
+
+def is_free(port):
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as candidate:
+        try:
+            candidate.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+PORTS = Ports()
+
+
 def free_ports(count):
     """Ports on 127.0.0.1 that nobody listens on at the moment."""
-    sockets = []
-    try:
-        while len(sockets) < count:
-            candidate = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            try:
-                candidate.bind(("127.0.0.1", random.randrange(PORT_LOW, PORT_HIGH)))
-            except OSError:
-                candidate.close()
-            else:
-                sockets.append(candidate)
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    return [PORTS.take(1) for _ in range(count)]
 
 
 def free_port_range(count):
     """The first of count free ports in a row."""
-    while True:
-        first = random.randrange(PORT_LOW, PORT_HIGH)
-        sockets = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
-        try:
-            for i, each in enumerate(sockets):
-                each.bind(("127.0.0.1", first + i))
-            return first
-        except OSError:
-            continue
-        finally:
-            for each in sockets:
-                each.close()
+    return PORTS.take(count)
 
 
 def wait_until(condition, deadline_s, what):
