@@ -12,7 +12,8 @@ static struct {
     _Atomic uint64_t calls[DISK_CALL_ANY + 1];
     atomic_bool has_hit;
     uint64_t slow_ms;
-    uint64_t stop_at; /* 0: never */
+    uint64_t stop_at_bytes; /* 0: never */
+    atomic_bool has_stopped;
 } faults;
 
 const char *disk_call_name(enum disk_call call)
@@ -53,9 +54,6 @@ bool disk_fault_hits(enum disk_call call, int *ret_error)
     uint64_t number = atomic_fetch_add(&faults.calls[call], 1) + 1;
     uint64_t any = atomic_fetch_add(&faults.calls[DISK_CALL_ANY], 1) + 1;
     const struct disk_fault *fault = &faults.fault;
-    if (call == DISK_CALL_READ && number == faults.stop_at) {
-        (void)raise(SIGSTOP);
-    }
     if (fault->count == 0 || (fault->call != DISK_CALL_ANY && fault->call != call) ||
         (fault->error == 0 && call != DISK_CALL_WRITE)) {
         return false;
@@ -79,13 +77,21 @@ void disk_fault_wait(void)
     }
 }
 
+void disk_fault_stop(size_t size_bytes)
+{
+    if (faults.stop_at_bytes > 0 && size_bytes >= faults.stop_at_bytes &&
+        !atomic_exchange(&faults.has_stopped, true)) {
+        (void)raise(SIGSTOP);
+    }
+}
+
 __attribute__((constructor)) static void fault_begin(void)
 {
     const char *text = getenv("DISK_FAULT");
     const char *slow = getenv("DISK_SLOW_MS");
-    const char *stop = getenv("DISK_STOP_AT");
+    const char *stop = getenv("DISK_STOP_AT_BYTES");
     faults.slow_ms = slow == NULL ? 0 : strtoull(slow, NULL, 10);
-    faults.stop_at = stop == NULL ? 0 : strtoull(stop, NULL, 10);
+    faults.stop_at_bytes = stop == NULL ? 0 : strtoull(stop, NULL, 10);
     for (int call = 0; text != NULL && call <= DISK_CALL_ANY; call++) {
         size_t length = strlen(disk_call_name((enum disk_call)call));
         if (strncmp(text, disk_call_name((enum disk_call)call), length) == 0 &&

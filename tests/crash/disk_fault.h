@@ -3,9 +3,11 @@
  * Faults from below: calls on watched files (disk_record.h) that fail, write less than they were
  * given, or take long. In the environment, or armed by the program that is linked with it:
  *
- *   DISK_FAULT=CALL:ERROR:NTH[:COUNT]   the NTH such call, and COUNT - 1 behind it, fail;
- * "pwrite:5:3". CALL "any" is each of them. ERROR 0 is a short write DISK_SLOW_MS=N each flush
- * takes so much longer
+ *   DISK_FAULT=CALL:ERROR:NTH[:COUNT]  the NTH such call, and COUNT - 1 behind it, fail;
+ *                                      "write:5:3". CALL "any" is each of them. ERROR 0 is a short
+ *                                      write
+ *   DISK_SLOW_MS=N                     each flush takes so much longer
+ *   DISK_STOP_AT_BYTES=N               the process stops (SIGSTOP) at the first read of so many
  */
 #ifndef TESTS_CRASH_DISK_FAULT_H
 #define TESTS_CRASH_DISK_FAULT_H
@@ -45,6 +47,9 @@ bool disk_fault_hits(enum disk_call call, int *ret_error);
 
 /* Before a flush. */
 void disk_fault_wait(void);
+
+/* Before a read. */
+void disk_fault_stop(size_t size_bytes);
 
 const char *disk_call_name(enum disk_call call);
 

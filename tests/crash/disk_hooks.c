@@ -288,15 +288,23 @@ ssize_t hook_read(int fd, void *bytes, size_t size) IN_PLACE_OF("read");
 ssize_t hook_pread(int fd, void *bytes, size_t size, off_t at) IN_PLACE_OF("pread");
 ssize_t hook_pread64(int fd, void *bytes, size_t size, off_t at) ALSO("pread64", "pread");
 
+static bool read_fails(int fd, size_t size)
+{
+    if (!disk_watches(fd)) {
+        return false;
+    }
+    disk_fault_stop(size);
+    return fails(DISK_CALL_READ);
+}
+
 ssize_t hook_read(int fd, void *bytes, size_t size)
 {
-    return disk_watches(fd) && fails(DISK_CALL_READ) ? -1 : syscall(SYS_read, fd, bytes, size);
+    return read_fails(fd, size) ? -1 : syscall(SYS_read, fd, bytes, size);
 }
 
 ssize_t hook_pread(int fd, void *bytes, size_t size, off_t at)
 {
-    return disk_watches(fd) && fails(DISK_CALL_READ) ? -1
-                                                     : syscall(SYS_pread64, fd, bytes, size, at);
+    return read_fails(fd, size) ? -1 : syscall(SYS_pread64, fd, bytes, size, at);
 }
 
 /* --- Sizes ------------------------------------------------------------------------------------ */
