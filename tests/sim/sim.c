@@ -2,11 +2,12 @@
 /*
  * The simulator's program: episodes from seeds.
  *
- *     sim [--from N] [--count N] [--steps N] [--tally]
+ *     sim [--from N] [--count N] [--failures N] [--steps N] [--tally]
  *     sim --seed N [--keep 3,17,21-25] [--steps N] [--trace]
  *
  * Exits 0 when everything held, 1 when something did not, 2 for a wrong option. A failing seed is
- * shrunk and printed as the command that repeats it.
+ * printed as the command that repeats it. The first one is shrunk; those behind it, up to
+ * --failures in all, say whether it is one mistake or many.
  */
 #include "tests/sim/runner.h"
 #include "tests/sim/tally.h"
@@ -19,6 +20,7 @@
 struct options {
     uint64_t from;
     uint64_t count;
+    uint64_t failures_max; /* so many end the run */
     size_t steps_count;
     const char *keep;
     bool traces;
@@ -31,18 +33,19 @@ static struct plan plan;
 static bool options_parse(int argc, char **argv, struct options *options)
 {
     static const struct option long_options[] = {
-        {"seed", required_argument, NULL, 's'},
-        {"from", required_argument, NULL, 'f'},
-        {"count", required_argument, NULL, 'c'},
-        {"steps", required_argument, NULL, 'n'},
-        {"keep", required_argument, NULL, 'k'},
-        {"trace", no_argument, NULL, 't'},
-        {"tally", no_argument, NULL, 'y'},
-        {"no-shrink", no_argument, NULL, 'x'},
-        {NULL, 0, NULL, 0},
+        {"seed", required_argument, NULL, 's'},  {"from", required_argument, NULL, 'f'},
+        {"count", required_argument, NULL, 'c'}, {"failures", required_argument, NULL, 'm'},
+        {"steps", required_argument, NULL, 'n'}, {"keep", required_argument, NULL, 'k'},
+        {"trace", no_argument, NULL, 't'},       {"tally", no_argument, NULL, 'y'},
+        {"no-shrink", no_argument, NULL, 'x'},   {NULL, 0, NULL, 0},
     };
     *options = (struct options){
-        .from = 1, .count = 100, .steps_count = PLAN_STEPS_DEFAULT, .shrinks = true};
+        .from = 1,
+        .count = 100,
+        .failures_max = 1,
+        .steps_count = PLAN_STEPS_DEFAULT,
+        .shrinks = true,
+    };
     int letter;
     while ((letter = getopt_long(argc, argv, "", long_options, NULL)) >= 0) {
         uint64_t number = optarg != NULL ? strtoull(optarg, NULL, 10) : 0;
@@ -56,6 +59,9 @@ static bool options_parse(int argc, char **argv, struct options *options)
             break;
         case 'c':
             options->count = number;
+            break;
+        case 'm':
+            options->failures_max = number;
             break;
         case 'n':
             options->steps_count = number;
@@ -76,7 +82,7 @@ static bool options_parse(int argc, char **argv, struct options *options)
             return false;
         }
     }
-    return optind == argc && options->steps_count <= PLAN_STEPS_MAX;
+    return optind == argc && options->failures_max > 0 && options->steps_count <= PLAN_STEPS_MAX;
 }
 
 /* Where memory lies must not depend on chance: how much room a batch counts on does, a little. */
@@ -116,37 +122,58 @@ static void say_failure(const char *program, const struct options *options,
     printf(" --keep %s --trace\n", kept[0] != '\0' ? kept : "''");
 }
 
+/* Runs the seeds, up to so many failures; the numbers of seeds done and failed. False: --keep is
+ * wrong. */
+static bool run_seeds(const char *program, struct options *options, uint64_t *ret_done,
+                      uint64_t *ret_failed)
+{
+    *ret_done = 0;
+    *ret_failed = 0;
+    while (*ret_done < options->count && *ret_failed < options->failures_max) {
+        plan_make(&plan, options->from + *ret_done, options->steps_count);
+        if (options->keep != NULL && !plan_keep(&plan, options->keep)) {
+            (void)fprintf(stderr, "sim: cannot read the steps in --keep %s\n", options->keep);
+            return false;
+        }
+        struct run_result result = runner_run(&plan, options->traces);
+        (*ret_done)++;
+        if (result.end != RUN_HELD) {
+            (*ret_failed)++;
+            say_failure(program, options, &result);
+            options->shrinks = false;
+        }
+    }
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     struct options options;
     be_repeatable(argv);
     if (!options_parse(argc, argv, &options)) {
-        (void)fprintf(stderr, "usage: sim [--seed N | --from N --count N] [--steps N] [--keep LIST]"
-                              " [--trace] [--tally] [--no-shrink]\n");
+        (void)fprintf(stderr, "usage: sim [--seed N | --from N --count N] [--failures N]"
+                              " [--steps N] [--keep LIST] [--trace] [--tally] [--no-shrink]\n");
         return 2;
     }
     tally_init();
     runner_init();
-    struct run_result result = {.end = RUN_HELD};
-    uint64_t done = 0;
-    while (done < options.count && result.end == RUN_HELD) {
-        plan_make(&plan, options.from + done, options.steps_count);
-        if (options.keep != NULL && !plan_keep(&plan, options.keep)) {
-            (void)fprintf(stderr, "sim: cannot read the steps in --keep %s\n", options.keep);
-            runner_deinit();
-            return 2;
+    uint64_t done;
+    uint64_t failed;
+    bool is_understood = run_seeds(argv[0], &options, &done, &failed);
+    if (is_understood) {
+        printf("%" PRIu64 " seeds from %" PRIu64 ": ", done, options.from);
+        if (failed == 0) {
+            printf("everything held\n");
+        } else {
+            printf("%" PRIu64 " FAILED\n", failed);
         }
-        result = runner_run(&plan, options.traces);
-        done++;
-    }
-    if (result.end != RUN_HELD) {
-        say_failure(argv[0], &options, &result);
-    }
-    printf("%" PRIu64 " seeds from %" PRIu64 ": %s\n", done, options.from,
-           result.end == RUN_HELD ? "everything held" : "FAILED");
-    if (options.tallies) {
-        tally_print(stdout);
+        if (options.tallies) {
+            tally_print(stdout);
+        }
     }
     runner_deinit();
-    return result.end == RUN_HELD ? 0 : 1;
+    if (!is_understood) {
+        return 2;
+    }
+    return failed == 0 ? 0 : 1;
 }

@@ -2,10 +2,11 @@
 """
 The simulator over many seeds, two processes side by side.
 
-    SPOOL_BUILD_DIR=build/asan python3 tests/sim/sim_test.py [--count N] [--from N]
+    SPOOL_BUILD_DIR=build/asan python3 tests/sim/sim_test.py [--count N] [--from N] [--failures N]
 
 Everything that must hold holds in each; and each thing that the simulator can do was done at least
-once, since what never happened was not tested. A failure is printed as the command that repeats it.
+once, since what never happened was not tested. A failure is printed as the command that repeats it,
+and the run goes on: the seeds behind it say whether it is one mistake or many.
 """
 
 import argparse
@@ -20,6 +21,8 @@ from harness import process  # noqa: E402
 
 COUNT = 1000
 FROM = 1
+# Each process ends after so many failures.
+FAILURES = 10
 # More would fight for a small machine.
 JOBS = 2
 # So many seeds do everything at least once.
@@ -45,14 +48,15 @@ def run(first, count):
         begin = first + count * job // JOBS
         end = first + count * (job + 1) // JOBS
         if end > begin:
-            started.append(sim("--from", begin, "--count", end - begin, "--tally"))
+            range_of_job = ("--from", begin, "--count", end - begin)
+            started.append(sim(*range_of_job, "--failures", FAILURES, "--tally"))
     failed, sums = "", {}
     for each in started:
         output, _ = each.communicate()
         for key, number in read_tally(output).items():
             sums[key] = sums.get(key, 0) + number
         if each.returncode != 0:
-            failed += output
+            failed += "".join(line for line in output.splitlines(True) if line.count("\t") != 2)
     return failed, sums
 
 
@@ -84,6 +88,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--count", type=int, default=COUNT)
     parser.add_argument("--from", type=int, default=FROM, dest="first")
+    parser.add_argument("--failures", type=int, default=FAILURES)
     arguments, rest = parser.parse_known_args()
-    COUNT, FROM = arguments.count, arguments.first
+    COUNT, FROM, FAILURES = arguments.count, arguments.first, arguments.failures
     unittest.main(argv=[sys.argv[0], *rest])
