@@ -115,10 +115,13 @@ static struct forward_destination *forward_find(struct forward *forward, uint32_
     return NULL;
 }
 
+/* Both are asked again at the next step when the spool cannot be read, so before a record is: it
+ * may have been told to pause since they were asked last. */
 static uint64_t forward_read_requeued(struct forward *forward, uint32_t id, uint64_t otherwise)
 {
     struct counters counters;
     int r = spool_counters(forward->config.spool, id, &counters);
+    forward->must_look = forward->must_look || r != 0;
     return r == 0 ? counters.values[COUNTER_REQUEUED] : otherwise;
 }
 
@@ -127,6 +130,7 @@ static bool forward_read_paused(struct forward *forward, uint32_t id, bool other
 {
     uint64_t since_wall_ms;
     int r = spool_paused_since(forward->config.spool, id, &since_wall_ms);
+    forward->must_look = forward->must_look || r != 0;
     return r == 0 ? since_wall_ms != 0 : otherwise;
 }
 
@@ -297,6 +301,7 @@ static void forward_expire(struct forward_destination *destination)
 
 static void forward_look(struct forward *forward)
 {
+    forward->must_look = false;
     for (size_t i = 0; i < forward->destinations_count; i++) {
         struct forward_destination *destination = &forward->destinations[i];
         uint64_t requeued =
@@ -349,7 +354,7 @@ uint64_t forward_step(struct forward *forward)
     forward->now_wall_ms = clock->wall_ms(clock);
     bool has_more = false;
     forward_step_producers(forward);
-    if (forward->now_ms >= forward->look_at_ms) {
+    if (forward->must_look || forward->now_ms >= forward->look_at_ms) {
         forward_look(forward);
     }
     for (size_t i = 0; i < forward->destinations_count; i++) {

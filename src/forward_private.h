@@ -67,6 +67,7 @@ struct forward {
     size_t destinations_count;
     bool is_stopping;
     uint64_t look_at_ms; /* when what others changed in the spool is looked at again */
+    bool must_look;      /* at once: it could not be read */
     uint64_t now_ms;
     uint64_t now_wall_ms;
     struct sink_report reports[READ_RECORDS_MAX];

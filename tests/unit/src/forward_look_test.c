@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -129,6 +130,27 @@ static void forward_pause_is_kept_across_a_restart(void **state)
     assert_int_equal(flow->sinks.records_count, 1);
 }
 
+/* The forwarder could not look while the spool could not be read: it looks before it reads on. */
+static void forward_sees_a_pause_once_the_spool_is_opened_again(void **state)
+{
+    struct flow_fixture *flow = *state;
+    uint32_t destination = flow_add(flow, ADDRESS);
+    struct message message;
+    char moved[sizeof(flow->dir) + 8];
+    flow_run(flow);
+    (void)flow_append(flow, destination);
+    assert_int_equal(spool_pause(flow->spool, destination, true, &message), 0);
+    (void)snprintf(moved, sizeof(moved), "%s.moved", flow->dir);
+    assert_int_equal(rename(flow->dir, moved), 0);
+    assert_int_not_equal(spool_reopen(flow->spool, &message), 0);
+    flow_pass(flow, 1000);
+    assert_int_equal(rename(moved, flow->dir), 0);
+    assert_int_equal(spool_reopen(flow->spool, &message), 0);
+    flow_run(flow);
+    assert_true(flow_status(flow, destination).is_paused);
+    assert_int_equal(flow->sinks.records_count, 0);
+}
+
 #define FLOW_TEST(test)                                                                            \
     cmocka_unit_test_setup_teardown(test, flow_fixture_setup, flow_fixture_teardown)
 
@@ -139,6 +161,7 @@ int main(void)
         FLOW_TEST(forward_goes_back_to_a_record_that_was_moved_here),
         FLOW_TEST(forward_pause_stops_reading_and_goes_on),
         FLOW_TEST(forward_pause_is_kept_across_a_restart),
+        FLOW_TEST(forward_sees_a_pause_once_the_spool_is_opened_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
