@@ -188,32 +188,15 @@ static int committer_append_all(struct committer *committer, struct committer_tr
     return r;
 }
 
-static int committer_compare(const void *one_at, const void *other_at)
-{
-    const struct settlement *one = *(struct settlement *const *)one_at;
-    const struct settlement *other = *(struct settlement *const *)other_at;
-    if (one->destination != other->destination) {
-        return one->destination < other->destination ? -1 : 1;
-    }
-    return one->sequence < other->sequence ? -1 : one->sequence > other->sequence;
-}
-
 /* The settlements that the commit is to hold, in the order in which to apply them. Returns how
  * many. Where room is short it is the order of the queues: what is deleted then frees whole pages,
  * so that there is room for what other settlements copy. */
 static size_t committer_order(struct committer *committer, const struct committer_try *try)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < try->settlements_count; i++) {
-        struct settlement *settlement =
-            settle_queue_at(&committer->settlements, try->settlements_at + i);
-        if (settlement->action != SETTLE_ACTION_COUNT) { /* else it is committed */
-            committer->ordered[count++] = settlement;
-        }
-    }
+    size_t count = settle_queue_list(&committer->settlements, try->settlements_at,
+                                     try->settlements_count, committer->ordered);
     if (batch_is_short(committer->batch)) {
-        /* NOLINTNEXTLINE(bugprone-sizeof-expression): it is pointers that are sorted. */
-        qsort(committer->ordered, count, sizeof(committer->ordered[0]), committer_compare);
+        settle_queue_sort(committer->ordered, count);
     }
     return count;
 }
@@ -332,6 +315,19 @@ static void committer_leave_out_large(struct committer *committer, struct commit
     }
 }
 
+/* One settlement found no space, alone: again, without what its report would copy. What was
+ * delivered is never given back, so it must not wait until there are pages in a row. The commit's
+ * result. */
+static int committer_settle_without_payload(struct committer *committer, size_t at)
+{
+    struct committer_try try = {.settlements_at = at, .settlements_count = 1};
+    struct settlement *settlement = settle_queue_at(&committer->settlements, at);
+    settlement->leaves_payload_out = true;
+    int r = committer_commit(committer, &try);
+    settlement->leaves_payload_out = false;
+    return r;
+}
+
 /* Commits settlements from the at-th on: fewer and fewer of them as long as there is no space,
  * since even one delete copies a path of pages before it frees any (S7). Returns of how many a
  * commit was made; on 0 *ret_result is why not. */
@@ -348,7 +344,8 @@ static size_t committer_settle_from(struct committer *committer, size_t at, size
             return 0;
         }
     }
-    return 0;
+    *ret_result = committer_settle_without_payload(committer, at);
+    return *ret_result == 0 ? 1 : 0;
 }
 
 /* Settlements alone. A large record that is to be copied needs pages in a row, and may find none

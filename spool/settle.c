@@ -64,7 +64,7 @@ static bool settle_plan_report(const struct batch *batch, const struct settlemen
     size_t little_bytes = 0;
     copies->has_report = record_size(record, &little_bytes) == 0;
     copies->is_payload_left_out =
-        settlement->action == SETTLE_DROP ||
+        settlement->action == SETTLE_DROP || settlement->leaves_payload_out ||
         !room_may_copy(batch, batch->reports_leaf_bytes, REPORT_BYTES + encoded.size_bytes, false);
     return !copies->is_payload_left_out ||
            room_may_copy(batch, batch->reports_leaf_bytes, REPORT_BYTES + little_bytes, true);

@@ -69,6 +69,35 @@ struct settlement *settle_queue_at(struct settle_queue *queue, size_t at)
     return &queue->settlements[(queue->first + at) % SETTLE_QUEUE_MAX];
 }
 
+size_t settle_queue_list(struct settle_queue *queue, size_t at, size_t count,
+                         struct settlement **ret_list)
+{
+    size_t listed_count = 0;
+    for (size_t i = at; i < at + count; i++) {
+        struct settlement *settlement = settle_queue_at(queue, i);
+        if (settlement->action != SETTLE_ACTION_COUNT) {
+            ret_list[listed_count++] = settlement;
+        }
+    }
+    return listed_count;
+}
+
+static int settle_queue_compare(const void *one_at, const void *other_at)
+{
+    const struct settlement *one = *(struct settlement *const *)one_at;
+    const struct settlement *other = *(struct settlement *const *)other_at;
+    if (one->destination != other->destination) {
+        return one->destination < other->destination ? -1 : 1;
+    }
+    return one->sequence < other->sequence ? -1 : one->sequence > other->sequence;
+}
+
+void settle_queue_sort(struct settlement **list, size_t count)
+{
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): it is pointers that are sorted. */
+    qsort(list, count, sizeof(list[0]), settle_queue_compare);
+}
+
 uint64_t settle_queue_given_back(const struct settle_queue *queue, uint32_t destination)
 {
     return atomic_load(&queue->given_back_counts[destination]);

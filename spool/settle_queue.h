@@ -56,6 +56,13 @@ SPOOL_MUST_CHECK uint64_t settle_queue_given_back(const struct settle_queue *que
 /* The at-th that waits. */
 struct settlement *settle_queue_at(struct settle_queue *queue, size_t at);
 
+/* Those of count from the at-th on that are not committed. Returns how many. */
+size_t settle_queue_list(struct settle_queue *queue, size_t at, size_t count,
+                         struct settlement **ret_list);
+
+/* Brings them into the order of the queues: by destination and sequence. */
+void settle_queue_sort(struct settlement **list, size_t count);
+
 /* S7: what copies and finds no room must not hold up what is behind it: that is committed, but
  * settle_queue_settled() counts in order, and nobody would hear of it. Gives back such ones of the
  * first count: they count as committed, and their records are where they were. Returns how many. */

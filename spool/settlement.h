@@ -31,6 +31,7 @@ struct settlement {
     int64_t offset;                 /* -1: unknown */
     uint32_t attempts;              /* as far as known since the last start */
     uint64_t first_attempt_wall_ms; /* 0: none was made */
+    bool leaves_payload_out;        /* of its report: there is no room for it */
 };
 
 /* An action's name ("delivered", "dead", ...). Static. */
