@@ -59,10 +59,8 @@ static void episode_note_commit(struct world *world, bool was_latched)
 static void episode_step_committer(struct world *world, bool settles_now)
 {
     bool was_latched = spool_is_latched(world->spool);
-    if (was_latched) {
-        world_end_reader(world); /* to open it again waits for readers */
-        world->had_write_failure = true;
-    }
+    world_free_latched(world);
+    world_note_used(world);
     disk_on_flush(episode_on_flush, world);
     size_t count = committer_step(world->committer, settles_now);
     disk_on_flush(NULL, NULL);

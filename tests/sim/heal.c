@@ -62,11 +62,14 @@ static bool heal_must_go(const struct world *world, const struct known *known)
 {
     bool is_copied = known->has_route || known->is_damaged || known->expires_wall_ms != 0 ||
                      kafka_never_takes(known);
+    /* Now: one that had expired before the clock was set back is sent again. */
+    bool is_expired =
+        known->expires_wall_ms != 0 && known->expires_wall_ms <= world->clock.wall_now_ms;
     if (known->place != KNOWN_WAITING || (is_copied && disk_is_full())) {
         return false;
     }
     return !world->is_hung[known->destination] ||
-           (known->has_expired && known->inflight_count > 0 &&
+           (is_expired && known->inflight_count > 0 &&
             known->sequence == heal_lowest(world, known->destination));
 }
 
@@ -86,10 +89,14 @@ static void heal_until_drained(struct world *world, const char *rule, const char
     const struct known *left;
     for (int i = 0; (left = heal_left(world)) != NULL && !world->violation.is_set; i++) {
         if (i == HEAL_ROUNDS_MAX) {
+            struct spool_space space = {0};
+            (void)!spool_space(world->spool, &space);
             violate(world, left->has_expired ? "P2" : rule,
-                    "%s: record %u (sequence %llu) never leaves queue %u%s", when, left->number,
-                    (unsigned long long)left->sequence, left->destination,
-                    left->has_expired ? ", and has expired" : "");
+                    "%s: record %u (sequence %llu) never leaves queue %u%s; %llu of %llu bytes are "
+                    "used",
+                    when, left->number, (unsigned long long)left->sequence, left->destination,
+                    left->has_expired ? ", and has expired" : "",
+                    (unsigned long long)space.used_bytes, (unsigned long long)space.limit_bytes);
         }
         heal_round(world);
     }

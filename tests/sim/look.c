@@ -71,7 +71,7 @@ static enum settle_action look_reason(const struct world *world, const struct kn
     if (known->act == (int)SETTLE_DROP || known->act == (int)SETTLE_EXPIRED_DROP) {
         return (enum settle_action)known->act;
     }
-    if (known->delivered_in == known->destination) {
+    if ((known->delivered_in & known_bit(known->destination)) != 0) {
         return SETTLE_DELIVERED;
     }
     if (look_has_expired(world, known) && address->on_expire == ADDRESS_ON_EXPIRE_DROP) {
@@ -174,7 +174,8 @@ static void look_die(struct world *world, struct found *found, struct known *kno
     known->act = -1;
 }
 
-/* Into a queue again: requeued or moved. A requeued one that had expired expires no more. */
+/* Into a queue again: requeued or moved. One that had expired when it was requeued expires no more.
+ */
 static void look_put_back(struct world *world, struct found *found, struct known *known,
                           uint32_t destination)
 {
@@ -187,8 +188,8 @@ static void look_put_back(struct world *world, struct found *found, struct known
     if (!was_dead) {
         found_count(found, known->destination, COUNTER_MOVED, 1);
     }
-    if (was_dead && known->expires_wall_ms != 0 &&
-        known->expires_wall_ms <= world->clock.wall_now_ms && !known->is_damaged) {
+    if (was_dead && known->expires_wall_ms != 0 && known->expires_wall_ms <= known->act_wall_ms &&
+        !known->is_damaged) {
         known->expires_wall_ms = 0;
         known->has_expired = false;
         known_seal(known);

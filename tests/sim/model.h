@@ -63,7 +63,8 @@ struct known {
 
     /* What the world has done to it, so what may become of it. */
     bool has_expired;      /* as the forwarder saw it: the clock may be set back */
-    uint32_t delivered_in; /* a report of this destination said so, and was taken; 0: none */
+    unsigned delivered_in; /* as known_bit(): reports of these destinations said so and were taken,
+                              and their settlements may not be committed */
     bool must_not_produce; /* ... and must not be produced again in this life */
     int dead_error;        /* by a report or a refusal that makes it a dead letter; 0: none */
     unsigned inflight_count;
@@ -73,6 +74,7 @@ struct known {
     bool is_out_of_order;    /* an operator put it back */
     int act;                 /* an operator's settlement that may have been done; -1: none */
     uint32_t act_to;
+    uint64_t act_wall_ms; /* when */
 };
 
 /* A final status whose route has not run. */
@@ -95,6 +97,12 @@ struct model {
     struct counters counters[MODEL_DESTINATIONS + 1];
     unsigned looks_count;
 };
+
+/* A destination as a bit. */
+static inline unsigned known_bit(uint32_t destination)
+{
+    return 1U << destination;
+}
 
 /* Fills in a known record's parts: key, payload and so on are made of its number. The spans live
  * until the next call. */

@@ -62,6 +62,7 @@ static void operators_permit(struct world *world, const struct act *act)
         struct known *known = model_find_sequence(&world->model, settlement->sequence);
         known->act = (int)settlement->action;
         known->act_to = settlement->to_destination;
+        known->act_wall_ms = world->clock.wall_now_ms;
     }
 }
 

@@ -49,7 +49,8 @@ static void publishers_check_full(struct world *world, const struct known *known
         break;
     case OUTCOME_FULL_BYTES:
         if (!world->was_short && spool_space(world->spool, &space) == 0 &&
-            space.used_bytes < space.limit_bytes / 8 && known->size_bytes < space.limit_bytes / 8) {
+            world->used_bytes < space.limit_bytes / 8 && space.used_bytes < space.limit_bytes / 8 &&
+            known->size_bytes < space.limit_bytes / 8) {
             violate(world, "P6", "record %u: full_bytes with %llu of %llu bytes used",
                     known->number, (unsigned long long)space.used_bytes,
                     (unsigned long long)space.limit_bytes);

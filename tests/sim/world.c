@@ -229,6 +229,21 @@ bool world_is_readable(struct world *world)
     return world->spool != NULL && spool_counters(world->spool, DESTINATION_ALL, &counters) == 0;
 }
 
+void world_free_latched(struct world *world)
+{
+    if (spool_is_latched(world->spool)) {
+        world_end_reader(world);
+        world->had_write_failure = true;
+    }
+}
+
+void world_note_used(struct world *world)
+{
+    struct spool_space space = {0};
+    (void)!spool_space(world->spool, &space);
+    world->used_bytes = space.used_bytes;
+}
+
 void world_kill(struct world *world)
 {
     world_end_reader(world);
@@ -247,7 +262,8 @@ void world_kill(struct world *world)
     world->had_write_failure = false;
     for (uint32_t i = 1; i <= world->model.known_count; i++) {
         struct known *known = &world->model.known[i];
-        known->may_repeat = known->may_repeat || known->delivered_in != 0;
+        known->may_repeat =
+            known->may_repeat || (known->delivered_in & known_bit(known->destination)) != 0;
         known->must_not_produce = false;
     }
     world->is_new_life = true;
@@ -347,8 +363,10 @@ void world_stop(struct world *world)
     }
     forward_purge(world->forward);
     kafka_forward(world);
-    while (committer_step(world->committer, true) > 0) {
-    }
+    world_note_used(world);
+    do {
+        world_free_latched(world);
+    } while (committer_step(world->committer, true) > 0);
     publishers_hear(world);
     look(world);
     if (world->sinks.is_purge_slow || world->sinks.ignores_purge ||

@@ -86,6 +86,7 @@ struct world {
     bool is_new_life;       /* nobody has looked since the last one ended */
     uint64_t full_wall_ms;  /* when the disk was seen full last */
     bool was_short;         /* of room, in this step: a reader, a full disk */
+    uint64_t used_bytes;    /* before the last commit: what it freed is of use to the next one */
 
     struct model model;
 };
@@ -124,6 +125,12 @@ void world_spoil(struct world *world);
 bool world_damage(struct world *world, const struct known *known);
 
 void world_end_reader(struct world *world);
+
+/* A commit comes: to open a latched spool again waits for readers, and this is the only thread. */
+void world_free_latched(struct world *world);
+
+/* A commit comes: notes how much is used before it. */
+void world_note_used(struct world *world);
 
 /* Whether the store can be read now. */
 bool world_is_readable(struct world *world);
