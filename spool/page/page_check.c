@@ -65,7 +65,8 @@ int page_check_tree(const struct page_view *view, const struct page_tree *tree, 
 
 /* --- The free list ---------------------------------------------------------------------------- */
 
-/* An entry: how many pages a transaction freed, then their numbers. */
+/* An entry: how many pages a transaction freed, then their numbers. LMDB leaves empty ones, too: it
+ * makes entries before it knows how many pages are left to list. */
 static int page_check_free_entry(const struct page_view *view, struct span value,
                                  uint64_t from_page, struct page_use *use, uint64_t *count,
                                  const char **ret_what)
@@ -75,7 +76,7 @@ static int page_check_free_entry(const struct page_view *view, struct span value
     if (value.size_bytes >= sizeof(pages)) {
         memcpy(&pages, value.data, sizeof(pages));
     }
-    if (pages == 0 || pages > value.size_bytes / sizeof(pages) - 1) {
+    if (value.size_bytes < sizeof(pages) || pages > value.size_bytes / sizeof(pages) - 1) {
         *ret_what = "a list of free pages has another length than it says";
         return PAGE_CHECK_E_DAMAGED;
     }
@@ -111,7 +112,8 @@ int page_check_free(const struct page_view *view, uint64_t from_page, struct pag
         const char *what;
         r = page_check_free_entry(view, value, from_page, use, &count, &what);
         if (r != 0) {
-            r = page_check_damaged(&walk.damage, entry.page, what);
+            walk.damage = (struct page_damage){.page = entry.page, .what = what};
+            r = PAGE_WALK_E_DAMAGED;
             break;
         }
     }

@@ -45,26 +45,70 @@ static void crash(struct spool_fixture *fixture, int count)
     }
 }
 
+/* A walk over a tree of the file itself. */
+struct walk {
+    int dir_fd;
+    struct page_view view;
+    struct page_walk walk;
+};
+
+/* name NULL: the free list. */
+static void walk_begin(struct walk *walk, struct spool_fixture *fixture, const char *name)
+{
+    struct page_tree tree;
+    walk->dir_fd = open(fixture->dir, O_RDONLY | O_DIRECTORY);
+    assert_int_equal(
+        page_view_open(&walk->view, walk->dir_fd, fixture->dir, true, &fixture->message), 0);
+    assert_int_equal(page_view_begin(&walk->view, -1), 0);
+    tree = walk->view.meta.free_list;
+    if (name != NULL) {
+        assert_int_equal(page_view_tree(&walk->view, name, &tree), 0);
+    }
+    page_walk_init(&walk->walk, &walk->view.file, &tree, walk->view.meta.last_page,
+                   sizeof(uint64_t), 1);
+}
+
+static void walk_end(struct walk *walk)
+{
+    page_walk_deinit(&walk->walk);
+    page_view_end(&walk->view);
+    page_view_close(&walk->view);
+    close(walk->dir_fd);
+}
+
 /* A leaf in the middle of a queue, from the file itself: opening looks at the ends alone. */
 static uint64_t middle_page(struct spool_fixture *fixture)
 {
-    struct page_view view;
-    struct page_tree tree;
-    struct page_walk walk;
+    struct walk walk;
     struct page_entry entry;
-    int dir_fd = open(fixture->dir, O_RDONLY | O_DIRECTORY);
-    assert_int_equal(page_view_open(&view, dir_fd, fixture->dir, true, &fixture->message), 0);
-    assert_int_equal(page_view_begin(&view, -1), 0);
-    assert_int_equal(page_view_tree(&view, "queue.1", &tree), 0);
-    page_walk_init(&walk, &view.file, &tree, view.meta.last_page, sizeof(uint64_t), 1);
+    walk_begin(&walk, fixture, "queue.1");
     for (uint32_t i = 0; i < RECORDS / 4; i++) {
-        assert_int_equal(page_walk_next(&walk, &entry), 0);
+        assert_int_equal(page_walk_next(&walk.walk, &entry), 0);
     }
-    page_walk_deinit(&walk);
-    page_view_end(&view);
-    page_view_close(&view);
-    close(dir_fd);
+    walk_end(&walk);
     return entry.page;
+}
+
+static void write_at(struct spool_fixture *fixture, off_t at, const void *bytes, size_t size)
+{
+    int fd = open(spool_fixture_path(fixture, "data.mdb"), O_WRONLY);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, bytes, size, at), size);
+    close(fd);
+}
+
+/* Writes a number into the first list of free pages: which 0 is their count. */
+static void change_free_list(struct spool_fixture *fixture, size_t which, uint64_t number)
+{
+    struct walk walk;
+    struct page_entry entry;
+    walk_begin(&walk, fixture, NULL);
+    assert_int_equal(page_walk_next(&walk.walk, &entry), 0);
+    assert_in_range(which, 0, entry.value.size_bytes / sizeof(number) - 1);
+    off_t in_page = (const uint8_t *)entry.value.data - walk.walk.leaf;
+    off_t at = (off_t)(entry.page * (uint64_t)sysconf(_SC_PAGESIZE)) + in_page;
+    walk_end(&walk);
+    write_at(fixture, at + (off_t)(which * sizeof(number)), &number, sizeof(number));
 }
 
 /* Its entries are where there are none: LMDB would read out of its map. */
@@ -72,11 +116,8 @@ static void damage(struct spool_fixture *fixture, uint64_t page)
 {
     uint8_t junk[16];
     memset(junk, 0xee, sizeof(junk));
-    int fd = open(spool_fixture_path(fixture, "data.mdb"), O_WRONLY);
-    assert_true(fd >= 0);
     off_t at = (off_t)(page * (uint64_t)sysconf(_SC_PAGESIZE)) + PAGE_HEAD_BYTES;
-    assert_int_equal(pwrite(fd, junk, sizeof(junk), at), sizeof(junk));
-    close(fd);
+    write_at(fixture, at, junk, sizeof(junk));
 }
 
 static int check(struct spool_fixture *fixture)
@@ -102,6 +143,41 @@ static void page_check_state_finds_damage_and_says_where(void **state)
     assert_int_equal(check(fixture), PAGE_CHECK_E_DAMAGED);
     assert_non_null(strstr(fixture->message.text, "queue.1"));
     assert_non_null(strstr(fixture->message.text, "data.mdb: damaged (page "));
+}
+
+static void page_check_state_finds_damage_of_the_free_list(void **state)
+{
+    static const struct {
+        size_t which;
+        uint64_t number;
+        const char *what;
+    } cases[] = {
+        {0, 1000000, "another length than it says"},
+        {1, 1000000, "not in the file"},
+        {1, 1, "not in the file"},
+    };
+    struct spool_fixture *fixture = *state;
+    fill(fixture);
+    for (size_t i = 0; i < SPOOL_COUNT_OF(cases); i++) {
+        change_free_list(fixture, cases[i].which, cases[i].number);
+        assert_int_equal(check(fixture), PAGE_CHECK_E_DAMAGED);
+        assert_non_null(strstr(fixture->message.text, cases[i].what));
+        change_free_list(fixture, 0, 1);
+    }
+    /* LMDB would write over what is there. */
+    change_free_list(fixture, 1, middle_page(fixture));
+    assert_int_equal(check(fixture), PAGE_CHECK_E_DAMAGED);
+}
+
+/* LMDB leaves such ones. */
+static void page_check_state_takes_an_empty_list_of_free_pages(void **state)
+{
+    struct spool_fixture *fixture = *state;
+    fill(fixture);
+    change_free_list(fixture, 0, 0);
+    assert_int_equal(check(fixture), 0);
+    spool_fixture_open(fixture);
+    spool_fixture_check(fixture);
 }
 
 static void spool_open_keeps_a_sound_spool_however_often_owners_crash(void **state)
@@ -152,6 +228,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         A_TEST(page_check_state_finds_nothing_in_a_sound_spool),
+        A_TEST(page_check_state_finds_damage_of_the_free_list),
+        A_TEST(page_check_state_takes_an_empty_list_of_free_pages),
         A_TEST(page_check_state_finds_damage_and_says_where),
         A_TEST(spool_open_keeps_a_sound_spool_however_often_owners_crash),
         A_TEST(spool_open_sets_aside_what_owners_may_have_died_of),
