@@ -284,8 +284,7 @@ static void kafka_note_expired(struct world *world)
     }
 }
 
-/* Whether the forwarder waits for no settlement of the destination. */
-static bool kafka_is_settled(const struct world *world, uint32_t destination)
+bool kafka_is_settled(const struct world *world, uint32_t destination)
 {
     struct forward_status status;
     size_t count = 0;
@@ -293,26 +292,8 @@ static bool kafka_is_settled(const struct world *world, uint32_t destination)
         count += world->sent[i].destination == destination &&
                  kafka_is_inflight(&world->sinks.records[i]);
     }
-    return forward_status(world->forward, destination, &status) == 0 &&
+    return world->forward == NULL || forward_status(world->forward, destination, &status) != 0 ||
            status.inflight_records == count;
-}
-
-/* A record that an operator moved while its delivery was not settled yet: once that is, it found
- * nothing, and is no reason any more. Until then the record may have been moved back. */
-static void kafka_note_settled(struct world *world)
-{
-    for (uint32_t destination = 1; destination <= MODEL_DESTINATIONS; destination++) {
-        unsigned bit = known_bit(destination);
-        if (!kafka_is_settled(world, destination)) {
-            continue;
-        }
-        for (uint32_t i = 1; i <= world->model.known_count; i++) {
-            struct known *known = &world->model.known[i];
-            if (known->destination != destination) {
-                known->delivered_in &= ~bit;
-            }
-        }
-    }
 }
 
 void kafka_forward(struct world *world)
@@ -322,7 +303,6 @@ void kafka_forward(struct world *world)
     (void)!forward_step(world->forward);
     kafka_notice_holes(world);
     kafka_notice(world);
-    kafka_note_settled(world);
 }
 
 /* --- Brokers ---------------------------------------------------------------------------------- */

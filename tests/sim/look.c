@@ -26,7 +26,7 @@ static const char *look_place_name(enum known_place place)
 
 static bool look_has_expired(const struct world *world, const struct known *known)
 {
-    return known->has_expired ||
+    return known->has_expired || (known->expired_in & known_bit(known->destination)) != 0 ||
            (known->expires_wall_ms != 0 && known->expires_wall_ms <= world->clock.wall_now_ms);
 }
 
@@ -180,6 +180,7 @@ static void look_put_back(struct world *world, struct found *found, struct known
                           uint32_t destination)
 {
     bool was_dead = known->place == KNOWN_DEAD;
+    unsigned expired_bit = known->has_expired ? known_bit(known->destination) : 0;
     enum settle_action wanted = was_dead ? SETTLE_REQUEUE : SETTLE_MOVE;
     if (known->act != (int)wanted || known->act_to != destination) {
         violate(world, "S2", "record %u went from %s %u to queue %u, and nobody wanted it",
@@ -192,6 +193,7 @@ static void look_put_back(struct world *world, struct found *found, struct known
         !known->is_damaged) {
         known->expires_wall_ms = 0;
         known->has_expired = false;
+        known->expired_in |= expired_bit;
         known_seal(known);
     }
     tally("left", was_dead ? "requeued" : "moved");
@@ -323,6 +325,7 @@ static void look_forget_life(struct world *world)
     for (uint32_t i = 1; i <= world->model.known_count; i++) {
         struct known *known = &world->model.known[i];
         known->delivered_in = 0;
+        known->expired_in = 0;
         known->dead_error = 0;
         known->has_expired = false;
     }
@@ -330,6 +333,20 @@ static void look_forget_life(struct world *world)
         world->model.reports[i].is_done = false;
     }
     world->is_new_life = false;
+}
+
+/* What the forwarder handed over is settled: it is no reason any more. */
+static void look_forget_settled(struct world *world)
+{
+    for (uint32_t destination = 1; destination <= MODEL_DESTINATIONS; destination++) {
+        if (!kafka_is_settled(world, destination)) {
+            continue;
+        }
+        for (uint32_t i = 1; i <= world->model.known_count; i++) {
+            world->model.known[i].delivered_in &= ~known_bit(destination);
+            world->model.known[i].expired_in &= ~known_bit(destination);
+        }
+    }
 }
 
 /* --- All of it -------------------------------------------------------------------------------- */
@@ -369,6 +386,7 @@ void look(struct world *world)
     if (world->is_new_life) {
         look_forget_life(world);
     }
+    look_forget_settled(world);
 }
 
 bool look_is_waiting(struct world *world, uint32_t destination, uint64_t sequence)

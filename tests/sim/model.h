@@ -62,9 +62,11 @@ struct known {
     bool is_damaged;
 
     /* What the world has done to it, so what may become of it. */
-    bool has_expired;      /* as the forwarder saw it: the clock may be set back */
-    unsigned delivered_in; /* as known_bit(): reports of these destinations said so and were taken,
-                              and their settlements may not be committed */
+    bool has_expired; /* as the forwarder saw it: the clock may be set back */
+    /* As known_bit(): reports of these destinations said so and were taken, and their settlements
+     * may not be committed: nor when an operator has moved it meanwhile, perhaps back again. */
+    unsigned delivered_in;
+    unsigned expired_in;   /* the same, of one that was requeued, and expires no more */
     bool must_not_produce; /* ... and must not be produced again in this life */
     int dead_error;        /* by a report or a refusal that makes it a dead letter; 0: none */
     unsigned inflight_count;

@@ -156,6 +156,8 @@ void kafka_init(struct world *world);
 bool kafka_never_takes(const struct known *known);
 /* One step of the forwarder, with all that must hold at it. */
 void kafka_forward(struct world *world);
+/* Whether the forwarder waits for no settlement of the destination. */
+bool kafka_is_settled(const struct world *world, uint32_t destination);
 void kafka_works(struct world *world);
 void kafka_fails(struct world *world);
 /* Writes and answers all but what is hung. */
