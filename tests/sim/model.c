@@ -2,6 +2,7 @@
 #include "tests/sim/model.h"
 
 #include "spool/little_endian.h"
+#include "tests/sim/dice.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -13,12 +14,12 @@
 /* A payload is its record's number and then bytes that follow from it. */
 static const char *known_payload(const struct known *known)
 {
-    static char payload[KNOWN_PAYLOAD_MAX];
-    uint32_t state = known->number;
-    assert(known->payload_bytes >= KNOWN_NUMBER_BYTES && known->payload_bytes < sizeof(payload));
-    for (size_t i = KNOWN_NUMBER_BYTES; i < known->payload_bytes; i++) {
-        state = state * 1664525 + 1013904223;
-        payload[i] = (char)(state >> 24);
+    static char payload[KNOWN_PAYLOAD_MAX + sizeof(uint64_t)];
+    struct dice dice = {known->number};
+    assert(known->payload_bytes >= KNOWN_NUMBER_BYTES && known->payload_bytes < KNOWN_PAYLOAD_MAX);
+    for (size_t i = KNOWN_NUMBER_BYTES; i < known->payload_bytes; i += sizeof(uint64_t)) {
+        uint64_t some = dice_next(&dice);
+        memcpy(payload + i, &some, sizeof(some)); /* perhaps beyond its end */
     }
     char head[KNOWN_NUMBER_BYTES + 1];
     (void)snprintf(head, sizeof(head), "%08u ", known->number);
