@@ -100,10 +100,10 @@ struct model {
     unsigned looks_count;
 };
 
-/* A destination as a bit. */
+/* A destination as a bit; 0 of one that there is not. */
 static inline unsigned known_bit(uint32_t destination)
 {
-    return 1U << destination;
+    return destination <= MODEL_DESTINATIONS ? 1U << destination : 0;
 }
 
 /* Fills in a known record's parts: key, payload and so on are made of its number. The spans live
