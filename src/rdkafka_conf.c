@@ -32,6 +32,9 @@ struct setting {
 static const struct setting defaults[] = {
     {"client.id", "kafka-spool"},
     {"enable.idempotence", "true"},
+    /* Nothing is on the wire behind a batch that a broker may still reject, or, for want of
+     * anything to compare its sequence with, take out of order. */
+    {"max.in.flight", "1"},
     /* The spool owns expiry: a timeout in the client would leave a gap in the order. */
     {"message.timeout.ms", "0"},
     {"linger.ms", "5"},
@@ -114,29 +117,6 @@ static int result_of(rd_kafka_conf_res_t result, const struct address_property *
     return SINK_E_REJECTED;
 }
 
-static bool is_set_by_user(const struct address *address, const char *name)
-{
-    for (size_t i = 0; i < address->properties_count; i++) {
-        if (address->properties[i].scope == ADDRESS_SCOPE_GLOBAL &&
-            strcmp(address->properties[i].name, name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Without idempotence, requests that fail and are sent again pass others that are under way. */
-static void keep_order_without_idempotence(const struct address *address, rd_kafka_conf_t *conf)
-{
-    char value[RDKAFKA_CONF_VALUE_BYTES_MAX];
-
-    rdkafka_conf_value(conf, "enable.idempotence", value);
-    if (strcmp(value, "false") == 0 && !is_set_by_user(address, "max.in.flight") &&
-        !is_set_by_user(address, "max.in.flight.requests.per.connection")) {
-        (void)rd_kafka_conf_set(conf, "max.in.flight", "1", NULL, 0);
-    }
-}
-
 int rdkafka_conf_new(const struct address *address, struct rd_kafka_conf_s **ret_conf,
                      struct message *message)
 {
@@ -168,7 +148,6 @@ int rdkafka_conf_new(const struct address *address, struct rd_kafka_conf_s **ret
             return r;
         }
     }
-    keep_order_without_idempotence(address, conf);
     *ret_conf = SPOOL_TAKE(conf);
     return 0;
 }

@@ -8,14 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "spool/record.h"
 #include "src/address.h"
-#include "src/quiet_thread.h"
 #include "src/rdkafka_conf.h"
 #include "src/rdkafka_purge.h"
+#include "src/rdkafka_trial.h"
+#include "src/reaper.h"
 #include "src/redact.h"
 
 /* Log lines and errors taken in one poll: a client that talks faster than we listen must not keep
@@ -45,11 +45,6 @@ struct sink_rdkafka {
     sink_rdkafka_log *log;
     void *log_context;
 };
-
-/* Closed sinks whose threads have not ended yet. */
-static pthread_mutex_t closing_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t closing_changed = PTHREAD_COND_INITIALIZER;
-static unsigned closing_count;
 
 static struct sink_rdkafka *self_of(struct sink *sink)
 {
@@ -83,7 +78,7 @@ static void sink_rdkafka_free(struct sink_rdkafka **sink)
     if (self == NULL) {
         return;
     }
-    rdkafka_purge_deinit(&self->purge);
+    rdkafka_purge_join(&self->purge);
     /* The client waits for all that was taken from it. */
     if (self->delivery != NULL) {
         rd_kafka_event_destroy(self->delivery);
@@ -96,6 +91,7 @@ static void sink_rdkafka_free(struct sink_rdkafka **sink)
     if (self->client != NULL) {
         rd_kafka_destroy(self->client);
     }
+    rdkafka_purge_deinit(&self->purge);
     if (self->wake_fd >= 0) {
         (void)close(self->wake_fd);
     }
@@ -149,17 +145,17 @@ static int produce(struct sink *sink, struct sink_topic *topic, const struct rec
                    const char *spool_id, void *cookie, int *ret_error)
 {
     struct sink_rdkafka *self = self_of(sink);
-    rd_kafka_headers_t *headers;
+    rd_kafka_headers_t *headers = headers_new(record, spool_id);
     rd_kafka_error_t *refusal;
 
-    if (self->purge.is_running) {
-        *ret_error = RD_KAFKA_RESP_ERR__IN_PROGRESS;
-        return SINK_E_BUSY; /* else the purge would tear a hole behind this record */
-    }
-    headers = headers_new(record, spool_id);
     if (headers == NULL) {
         *ret_error = RD_KAFKA_RESP_ERR__INVALID_ARG;
         return SINK_E_REJECTED;
+    }
+    if (!rdkafka_purge_trylock(&self->purge)) {
+        rd_kafka_headers_destroy(headers);
+        *ret_error = RD_KAFKA_RESP_ERR__IN_PROGRESS;
+        return SINK_E_BUSY; /* else the purge would tear a hole behind this record */
     }
     rd_kafka_vu_t parts[] = {
         {.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = topic->handle},
@@ -173,6 +169,7 @@ static int produce(struct sink *sink, struct sink_topic *topic, const struct rec
         {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = cookie},
     };
     refusal = rd_kafka_produceva(self->client, parts, SPOOL_COUNT_OF(parts));
+    rdkafka_purge_unlock(&self->purge);
     if (refusal == NULL) {
         return 0; /* the headers are the client's now */
     }
@@ -292,11 +289,14 @@ static size_t poll_reports(struct sink *sink, struct sink_report *reports, size_
                            struct sink_health *health)
 {
     struct sink_rdkafka *self = self_of(sink);
-    bool is_purged = rdkafka_purge_is_done(&self->purge);
+    bool is_purged;
     bool is_drained = false;
     size_t events_count = 0;
     size_t count = 0;
     eventfd_t wakes;
+
+    rdkafka_purge_follow(&self->purge);
+    is_purged = rdkafka_purge_is_done(&self->purge);
 
     health->error = 0;
     health->message.text[0] = '\0';
@@ -414,56 +414,26 @@ static int open_topic(struct sink *sink, const struct address *address,
 
 /* --- Life ------------------------------------------------------------------------------------ */
 
-static void *reap(void *argument)
+static void end(void *argument)
 {
     struct sink_rdkafka *self = argument;
 
     sink_rdkafka_free(&self);
-    (void)pthread_mutex_lock(&closing_lock);
-    closing_count--;
-    (void)pthread_cond_broadcast(&closing_changed);
-    (void)pthread_mutex_unlock(&closing_lock);
-    return NULL;
 }
 
 static void close_sink(struct sink *sink)
 {
     struct sink_rdkafka *self = self_of(sink);
-    pthread_t thread;
 
     /* Otherwise the client would first wait for answers to what is in flight. */
     (void)rd_kafka_purge(self->client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
                                            RD_KAFKA_PURGE_F_NON_BLOCKING);
-    (void)pthread_mutex_lock(&closing_lock);
-    closing_count++;
-    (void)pthread_mutex_unlock(&closing_lock);
-    if (quiet_thread_start(reap, self, &thread) == 0) {
-        (void)pthread_detach(thread);
-    } else {
-        (void)reap(self); /* no thread to be had: waiting is better than leaving it behind */
-    }
+    reaper_end(end, self);
 }
 
 bool sink_rdkafka_settle(uint64_t timeout_ms)
 {
-    struct timespec deadline;
-    bool has_settled;
-    int r = 0;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &deadline);
-    deadline.tv_sec += (time_t)(timeout_ms / 1000);
-    deadline.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-    if (deadline.tv_nsec >= 1000000000) {
-        deadline.tv_sec++;
-        deadline.tv_nsec -= 1000000000;
-    }
-    (void)pthread_mutex_lock(&closing_lock);
-    while (closing_count > 0 && r == 0) {
-        r = pthread_cond_clockwait(&closing_changed, &closing_lock, CLOCK_MONOTONIC, &deadline);
-    }
-    has_settled = closing_count == 0;
-    (void)pthread_mutex_unlock(&closing_lock);
-    return has_settled;
+    return reaper_settle(timeout_ms);
 }
 
 static const struct sink_ops ops = {
@@ -475,24 +445,37 @@ static const struct sink_ops ops = {
     .close = close_sink,
 };
 
-/* Makes the client and connects its queue to the fd. conf is taken on success. */
+/* Makes the client of *conf, which is taken. librdkafka's error; its text may show a secret. */
+static int make_client(struct sink_rdkafka *self, struct rd_kafka_conf_s **conf, char *text,
+                       size_t text_bytes_max)
+{
+    int error = rdkafka_trial(*conf, text, text_bytes_max);
+
+    if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return error;
+    }
+    rd_kafka_conf_set_events(*conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG);
+    rdkafka_purge_watch(&self->purge, *conf);
+    /* Should this fail all the same, then conf is lost: see rdkafka_trial(). */
+    self->client = rd_kafka_new(RD_KAFKA_PRODUCER, SPOOL_TAKE(*conf), text, text_bytes_max);
+    return self->client == NULL ? (int)rd_kafka_last_error() : RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+/* Makes the client and connects its queue to the fd. conf is taken. */
 static int start_client(struct sink_rdkafka *self, struct rd_kafka_conf_s **conf,
                         struct message *message)
 {
     static const eventfd_t one = 1;
     char text[TEXT_BYTES_MAX];
     char redacted[TEXT_BYTES_MAX];
+    int error = make_client(self, conf, text, sizeof(text));
 
-    rd_kafka_conf_set_events(*conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG);
-    self->client = rd_kafka_new(RD_KAFKA_PRODUCER, *conf, text, sizeof(text));
-    if (self->client == NULL) {
+    if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
         redact_text(self->redact, text, redacted, sizeof(redacted));
         message_set(message, "librdkafka %s cannot make a producer: %s", rd_kafka_version_str(),
                     redacted);
-        return rd_kafka_last_error() == RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE ? -EAGAIN
-                                                                             : SINK_E_REJECTED;
+        return error == RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE ? -EAGAIN : SINK_E_REJECTED;
     }
-    (void)SPOOL_TAKE(*conf);
     self->purge.client = self->client;
     self->purge.wake_fd = self->wake_fd;
     self->queue = rd_kafka_queue_get_main(self->client);
@@ -525,6 +508,7 @@ static int open_sink(struct sink_maker *maker, const struct address *address,
         return -ENOMEM;
     }
     self->sink.ops = &ops;
+    rdkafka_purge_init(&self->purge);
     self->log = config->log;
     self->log_context = config->log_context;
     self->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

@@ -89,7 +89,7 @@ POINTS = {
     "forward.handed_over": "refused",
     "forward.settled": "publish",
     "forward.remembered": "refused",
-    "forward.taken_back": "refused",
+    "forward.taken_back": "stuck",
     "forward.rewound": "refused",
     "forward.producer_lost": "losing",
     "producer.ended": "losing",

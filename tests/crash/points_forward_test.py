@@ -120,6 +120,25 @@ class PointsForwardTest(point_case.PointCase):
         self.assert_sound()
         return died
 
+    def stuck_rounds(self):
+        """Their time passes while the client has them: the second comes when the first is settled."""
+        for lines in rounds(2):
+            yield lines
+            time.sleep(2)
+
+    def stuck(self, kill):
+        """Records whose time passes while the client has them are taken back from it."""
+        published = point_case.Published()
+        address = self.nobodys_address(properties="&s.ttl.ms=500")
+        words = ["--broker", address, "--publish", "k1"]
+        code = self.feed(published, self.stuck_rounds(), *words, "--drain", kill=kill)
+        died = self.has_died(code, kill)
+        self.assert_kept(published)
+        self.drain(address)
+        self.assertLessEqual(published.sequences(), set(self.places()["dead"]))
+        self.assert_sound()
+        return died
+
     def dropping(self, kill):
         """At the limit of a destination the oldest records make room, and those alone."""
         limit = 10
@@ -145,10 +164,10 @@ class PointsForwardTest(point_case.PointCase):
         return died
 
     def too_large(self):
-        """Lines of as many keys: the broker has no order to keep between batches."""
+        """Lines of three keys, which stay in order whichever batches the broker refuses."""
         for number in range(4):
             self.embedded.command("error Produce 1 MSG_SIZE_TOO_LARGE")
-            yield [b"key-%d-%d|payload" % (number, i) for i in range(60)]
+            yield [b"key-%d|payload-%d-%d" % (i % 3, number, i) for i in range(60)]
             time.sleep(0.2)
 
     def refused(self, kill):

@@ -146,6 +146,41 @@ class SpoolForwardKafkaTest(unittest.TestCase):
         self.assertEqual((statistics["delivered"], statistics["dead"]), (2, 0))
         self.assertEqual([each.payload for each in cluster.read("t")], [b"a", b"b"])
 
+    def reject_some(self, cluster, topic, large, *, properties=""):
+        """Lines of three keys, a few of them larger than the topic takes. Returns what arrives."""
+        cluster.create_topic(topic, partitions=3)
+        cluster.set_topic(topic, "max.message.bytes=20000")
+        text = b"".join(
+            b"key-%d|%d %s\n" % (n % 3, n, b"x" * (100000 if n in large else 200))
+            for n in range(3000)
+        )
+        # Many small batches: there is always one behind the one that Kafka rejects.
+        small = "g.batch.num.messages=20&g.linger.ms=0"
+        address = f"[{topic}]{cluster.bootstrap}/{topic}?{small}{properties}"
+        words = ("--publish", topic, "-K", "|", "--drain", "--timeout", DRAIN_S)
+        code, _, said = self.forward(address, *words, text=text)
+        self.assertEqual(code, 0, said)
+        self.assertEqual(said.count("became a dead letter"), len(large), said)
+        return [int(record.payload.split()[0]) for record in cluster.read(topic)]
+
+    def assert_in_order(self, numbers, large):
+        for key in range(3):
+            wanted = [n for n in range(key, 3000, 3) if n not in large]
+            firsts = list(dict.fromkeys(n for n in numbers if n % 3 == key))
+            self.assertEqual(firsts, wanted, f"key {key}")
+
+    def test_nothing_passes_a_batch_that_kafka_rejects(self):
+        cluster = self.start()
+        # In the first batch: Kafka has nothing yet to compare the sequence of the second with.
+        numbers = self.reject_some(cluster, "first", {5})
+        self.assert_in_order(numbers, {5})
+        large = {100, 101, 1500, 2900}
+        numbers = self.reject_some(cluster, "later", large)
+        self.assert_in_order(numbers, large)
+        without = "&g.enable.idempotence=false"
+        numbers = self.reject_some(cluster, "without", large, properties=without)
+        self.assert_in_order(numbers, large)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -307,6 +307,72 @@ static void purge_gives_back_what_is_on_the_wire_when_asked(void **state)
     }
 }
 
+/* How many of the outcome's reports have the verdict. */
+static size_t count_verdicts(const struct sink_outcome *outcome, enum verdict verdict)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < outcome->reports_count; i++) {
+        count += verdict_of_error(outcome->reports[i].error) == verdict;
+    }
+    return count;
+}
+
+/* Produces records numbered from 1 on until the sink has no more of them, at most 500. */
+static size_t produce_until_busy(struct sink_fixture *fixture)
+{
+    struct record record = {.key = {"key", 3}, .payload = {"x", 1}};
+    size_t count = 0;
+    int error;
+    int r = 0;
+
+    while (count < 500 && (r = sink_produce(fixture, &record, count + 1, &error)) == 0) {
+        count++;
+    }
+    assert_true(r == 0 || r == SINK_E_BUSY);
+    return count;
+}
+
+static void assert_nothing_passes_a_rejected_batch(struct sink_fixture *fixture)
+{
+    struct record record = {.key = {"key", 3}, .payload = {"x", 1}};
+    struct sink_outcome outcome = {0};
+    struct sink_outcome later = {0};
+    size_t count;
+    int error;
+
+    sink_set_g(fixture, "linger.ms", "0");
+    sink_set_g(fixture, "batch.num.messages", "10");
+    sink_open(fixture);
+    rd_kafka_mock_push_request_errors(fixture->cluster, PRODUCE_API_KEY, 1,
+                                      RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE);
+    count = produce_until_busy(fixture);
+    sink_take_reports(fixture, &outcome, count, 10);
+    /* How many the first batch has is the client's affair. */
+    assert_in_range(count_verdicts(&outcome, VERDICT_DEAD), 1, 10);
+    assert_int_equal(
+        count_verdicts(&outcome, VERDICT_DEAD) + count_verdicts(&outcome, VERDICT_RETURNED), count);
+    while (sink_produce(fixture, &record, 1, &error) == SINK_E_BUSY) {
+        assert_int_equal(sink_poll_once(fixture, outcome.reports, 1), 0);
+    }
+    sink_take_reports(fixture, &later, 1, 1);
+    assert_delivered_in_order(&later, 1);
+    assert_int_equal(later.reports[0].offset, 0);
+}
+
+static void nothing_passes_a_batch_that_the_broker_rejects(void **state)
+{
+    assert_nothing_passes_a_rejected_batch(*state);
+}
+
+static void nothing_passes_a_rejected_batch_without_idempotence(void **state)
+{
+    struct sink_fixture *fixture = *state;
+
+    sink_set_g(fixture, "enable.idempotence", "false");
+    assert_nothing_passes_a_rejected_batch(fixture);
+}
+
 static void close_does_not_wait_for_a_broker_that_is_down(void **state)
 {
     struct sink_fixture *fixture = *state;
@@ -433,6 +499,8 @@ int main(void)
         TEST(a_fatal_error_stops_the_sink_and_gives_everything_back),
         TEST(purge_gives_back_what_is_queued_and_lets_nothing_overtake_it),
         TEST(purge_gives_back_what_is_on_the_wire_when_asked),
+        TEST(nothing_passes_a_batch_that_the_broker_rejects),
+        TEST(nothing_passes_a_rejected_batch_without_idempotence),
         TEST(close_does_not_wait_for_a_broker_that_is_down),
         TEST(close_does_not_wait_for_a_broker_that_hangs),
         TEST(close_takes_a_sink_with_reports_that_nobody_took),
