@@ -22,6 +22,7 @@
 #define RECORDS_MAX 4096
 #define PARTITIONS 7
 #define STEPS_MAX 20000
+#define LARGE_RECORDS 20
 
 struct world {
     struct spool_fixture *spool;
@@ -38,16 +39,25 @@ static void ignore_commit(void *context)
     (void)context;
 }
 
-/* A spool of so many bytes, full of records of that size. */
-static void fill(struct world *world, uint64_t max_bytes, size_t size_bytes)
+/* An empty spool of so many bytes. */
+static void begin(struct world *world, uint64_t max_bytes)
 {
-    struct span record = spool_fixture_record(size_bytes, 1, "route");
     struct ring_config ring_config = {.slots_count = 1, .bytes = 16U << 20};
     spool_fixture_set_up_closed((void **)&world->spool);
     world->spool->config.max_bytes = max_bytes;
     spool_fixture_open(world->spool);
+    struct committer_config config = {.spool = world->spool->spool, .on_commit = ignore_commit};
+    assert_int_equal(ring_new(&ring_config, &world->ring), 0);
+    config.ring = world->ring;
+    assert_int_equal(committer_new(&config, &world->committer), 0);
+}
+
+/* Appends records of that size, up to so many or until the spool is full. */
+static void append(struct world *world, size_t size_bytes, const char *route, size_t count)
+{
+    struct span record = spool_fixture_record(size_bytes, 1, route);
     int refusal = 0;
-    while (refusal == 0) {
+    for (size_t i = 0; i < count && refusal == 0; i++) {
         uint64_t sequence = 0;
         assert_true(world->records_count < RECORDS_MAX);
         assert_int_equal(batch_begin(world->spool->batch, size_bytes, 1), 0);
@@ -59,10 +69,13 @@ static void fill(struct world *world, uint64_t max_bytes, size_t size_bytes)
         }
     }
     spool_fixture_free_record(&record);
-    struct committer_config config = {.spool = world->spool->spool, .on_commit = ignore_commit};
-    assert_int_equal(ring_new(&ring_config, &world->ring), 0);
-    config.ring = world->ring;
-    assert_int_equal(committer_new(&config, &world->committer), 0);
+}
+
+/* A spool of so many bytes, full of records of that size. */
+static void fill(struct world *world, uint64_t max_bytes, size_t size_bytes)
+{
+    begin(world, max_bytes);
+    append(world, size_bytes, "route", RECORDS_MAX);
 }
 
 static void end(struct world *world)
@@ -73,15 +86,21 @@ static void end(struct world *world)
     spool_fixture_tear_down((void **)&world->spool);
 }
 
+/* Hands one over. */
+static void settle(struct world *world, size_t at, enum settle_action action)
+{
+    uint64_t position;
+    struct settlement settlement = {
+        .action = action, .destination = 1, .sequence = world->sequences[at]};
+    assert_int_equal(committer_settle(world->committer, &settlement, 1, &position), 0);
+}
+
 /* Hands all of them over as delivered, partition by partition. */
 static void deliver_all(struct world *world)
 {
     for (size_t partition = 0; partition < PARTITIONS; partition++) {
         for (size_t i = partition; i < world->records_count; i += PARTITIONS) {
-            uint64_t position;
-            struct settlement settlement = {
-                .action = SETTLE_DELIVERED, .destination = 1, .sequence = world->sequences[i]};
-            assert_int_equal(committer_settle(world->committer, &settlement, 1, &position), 0);
+            settle(world, i, SETTLE_DELIVERED);
         }
     }
 }
@@ -216,9 +235,61 @@ static void committer_gives_back_what_finds_no_room(void **state)
     end(&world);
 }
 
+/* What waits for room is due again. */
+static void step(struct world *world)
+{
+    world->spool->now_ms += 100;
+    (void)committer_step(world->committer, true);
+}
+
+/* Half of the spool is free, but in small pieces: dead letters took the pages at the file's end
+ * while a reader held back all others. A report's large payload finds none in a row, and what was
+ * delivered leaves all the same. */
+static void committer_leaves_out_a_payload_that_finds_no_pages_in_a_row(void **state)
+{
+    (void)state;
+    struct world world = {.spool = NULL};
+    struct cursor reader;
+    begin(&world, 2 << 20);
+    append(&world, 120000, "route", 1);
+    for (size_t i = 0; i < LARGE_RECORDS; i++) {
+        append(&world, 30000, NULL, 1);
+        append(&world, 9000, NULL, 1);
+    }
+    size_t first = world.records_count;
+    append(&world, 9000, NULL, RECORDS_MAX);
+    for (size_t i = first; i < world.records_count; i += 2) {
+        settle(&world, i, SETTLE_DELIVERED);
+        step(&world);
+    }
+    assert_int_equal(cursor_begin_queue(&reader, world.spool->spool, 1, 0), 0);
+    for (size_t i = 1; i < first; i += 2) {
+        settle(&world, i, SETTLE_DEAD);
+    }
+    step(&world);
+    step(&world);
+    step(&world);
+    cursor_end(&reader);
+    assert_in_range(spool_fixture_counter(world.spool, 1, COUNTER_DEAD_RECORDS), 1,
+                    LARGE_RECORDS - 1);
+    for (size_t i = first + 1; i < first + 7; i += 2) {
+        settle(&world, i, SETTLE_DELIVERED);
+        step(&world);
+    }
+    settle(&world, 0, SETTLE_DELIVERED);
+    for (int i = 0; i < 10; i++) {
+        step(&world);
+    }
+    run_reports(&world);
+    assert_int_equal(world.reports_run, 1);
+    assert_int_equal(world.reports_without_payload, 1);
+    end(&world);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(committer_leaves_out_a_payload_that_finds_no_pages_in_a_row),
         cmocka_unit_test(committer_gives_back_what_finds_no_room),
         cmocka_unit_test(committer_drains_a_full_spool_whose_reports_run),
         cmocka_unit_test(committer_drains_a_full_spool_whose_reports_wait),
