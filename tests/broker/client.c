@@ -157,6 +157,13 @@ void client_metadata_free(const struct rd_kafka_metadata **metadata)
     }
 }
 
+void client_error_free(rd_kafka_error_t **error)
+{
+    if (*error != NULL) {
+        rd_kafka_error_destroy(SPOOL_TAKE(*error));
+    }
+}
+
 void client_file_close(FILE **file)
 {
     if (*file != NULL) {

@@ -47,6 +47,7 @@ void client_free(rd_kafka_t **client);
 void client_queue_free(rd_kafka_queue_t **queue);
 void client_partitions_free(rd_kafka_topic_partition_list_t **partitions);
 void client_metadata_free(const struct rd_kafka_metadata **metadata);
+void client_error_free(rd_kafka_error_t **error);
 void client_file_close(FILE **file);
 
 #endif

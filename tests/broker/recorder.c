@@ -87,7 +87,9 @@ static rd_kafka_topic_partition_list_t *ask_targets(struct recorder *recorder)
 /* Starts to read partitions that were not there before. */
 static void follow(struct recorder *recorder, const rd_kafka_topic_partition_list_t *targets)
 {
-    bool has_new = false;
+    SPOOL_CLEANUP(client_metadata_free) const struct rd_kafka_metadata *metadata = NULL;
+    SPOOL_CLEANUP(client_partitions_free)
+    rd_kafka_topic_partition_list_t *added = rd_kafka_topic_partition_list_new(16);
 
     for (int i = 0; i < targets->cnt; i++) {
         const rd_kafka_topic_partition_t *target = &targets->elems[i];
@@ -95,16 +97,20 @@ static void follow(struct recorder *recorder, const rd_kafka_topic_partition_lis
                                                target->partition) == NULL) {
             rd_kafka_topic_partition_list_add(recorder->positions, target->topic, target->partition)
                 ->offset = 0;
-            has_new = true;
+            rd_kafka_topic_partition_list_add(added, target->topic, target->partition)->offset = 0;
         }
     }
-    if (!has_new) {
+    if (added->cnt == 0) {
         return;
     }
-    rd_kafka_resp_err_t error = rd_kafka_assign(recorder->consumer, recorder->positions);
-    if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    /* A consumer that knows a new partition's leader reads it at once. Else it asks when it next
+     * looks at its topics, which is each second. */
+    (void)rd_kafka_metadata(recorder->consumer, 1, NULL, &metadata, QUERY_WAIT_MS);
+    SPOOL_CLEANUP(client_error_free)
+    rd_kafka_error_t *error = rd_kafka_incremental_assign(recorder->consumer, added);
+    if (error != NULL) {
         struct message message;
-        message_set(&message, "cannot read new partitions: %s", rd_kafka_err2str(error));
+        message_set(&message, "cannot read new partitions: %s", rd_kafka_error_string(error));
         fail(recorder, &message);
     }
 }

@@ -146,7 +146,7 @@ class PointCase(acting.ActCase):
         return environment(kill, None if kill is None else self.hits_to)
 
     def records(self):
-        return [each for each in self.embedded.records() if each.topic == self.topic]
+        return list(self.embedded.records(self.topic))
 
     # --- spool-forward
 

@@ -58,10 +58,13 @@ class EmbeddedBroker:
             raise BrokerError(answer or f"test-broker has ended: {self.program.log_tail()}")
         return answer[len("ok ") :]
 
-    def records(self):
-        """Everything that was accepted so far, in the order of each partition."""
+    def records(self, only=None):
+        """
+        Everything that was accepted so far, or what was for one topic, in the order of each
+        partition.
+        """
         self.command("sync")
-        return topic.parse_file(self.record_path)
+        return topic.parse_file(self.record_path, only)
 
     def close(self):
         """Ends it; BrokerError if the recorder lost a record."""

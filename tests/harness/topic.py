@@ -63,10 +63,16 @@ def parse_line(line, payload_form="base64"):
     )
 
 
-def parse_file(path, payload_form="base64"):
+def parse_file(path, only=None):
+    """
+    Each record of the file, or of one topic alone: lines of others are not looked into. Nor is a
+    last one that is still being written.
+    """
+    begin = b"" if only is None else only.encode() + b"\t"
     with open(path, "rb") as lines:
         for line in lines:
-            yield parse_line(line, payload_form)
+            if line.startswith(begin) and line.endswith(b"\n"):
+                yield parse_line(line)
 
 
 def property_options(properties):

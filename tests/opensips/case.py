@@ -167,9 +167,7 @@ class Case(unittest.TestCase):
         found = []
 
         def has_records():
-            found[:] = [
-                each for each in self.embedded.records() if topic is None or each.topic == topic
-            ]
+            found[:] = self.embedded.records(topic)
             return len(found) >= count
 
         try:

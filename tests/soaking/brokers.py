@@ -34,7 +34,7 @@ class Embedded:
         return process.resident_bytes(self.broker.program.pid)
 
     def read(self, name):
-        return (each for each in self.broker.records() if each.topic == name)
+        return self.broker.records(name)
 
     def close(self):
         self.broker.close()
