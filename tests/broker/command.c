@@ -185,7 +185,14 @@ static bool push_errors(struct embedded_broker *broker, int id, int16_t key, lon
             return false;
         }
     }
-    return true;
+    if (key != PRODUCE_REQUEST) {
+        return true;
+    }
+    /* The last one is the cut itself, so that the answers before it go out. */
+    rd_kafka_resp_err_t result = rd_kafka_mock_broker_push_request_error_rtts(
+        broker->cluster, id, key, 1, RD_KAFKA_RESP_ERR__TRANSPORT, 0);
+    hooks_cut_after_errors(id);
+    return answer_error(answer, result);
 }
 
 static bool run_error(struct embedded_broker *broker, const struct words *words,
@@ -204,21 +211,14 @@ static bool run_error(struct embedded_broker *broker, const struct words *words,
         (words->count > 5 && !parse_number(words->at[5], 0, RTT_MS_MAX, &rtt_ms, answer))) {
         return false;
     }
-    int error_and_rtt[2] = {(int)error, (int)rtt_ms};
-    int cut[2] = {RD_KAFKA_RESP_ERR__TRANSPORT, 0};
-    for (int i = range[0]; i <= range[1]; i++) {
-        if (!push_errors(broker, i, key, count, error_and_rtt, answer)) {
-            return false;
-        }
-        if (key == PRODUCE_REQUEST) {
-            /* The last one is the cut itself, so that the answers before it go out. */
-            if (!push_errors(broker, i, key, 1, cut, answer)) {
-                return false;
-            }
-            hooks_cut_after_errors(i);
-        }
+    bool is_pushed = true;
+    hooks_set_holding(true);
+    for (int i = range[0]; is_pushed && i <= range[1]; i++) {
+        is_pushed =
+            push_errors(broker, i, key, count, (const int[]){(int)error, (int)rtt_ms}, answer);
     }
-    return true;
+    hooks_set_holding(false);
+    return is_pushed;
 }
 
 static bool run_topic_error(struct embedded_broker *broker, const struct words *words,

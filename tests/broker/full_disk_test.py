@@ -90,6 +90,8 @@ class FullDisk:
         self.embedded.command("up all")
         result = self.forward("--drain", "--timeout", "60")
         self.assertEqual(result.code, 0, result)
+        # What the recorder has not read yet it cannot read of a broker that is down.
+        self.embedded.command("sync")
         self.embedded.command("down all")
 
     def assert_all_arrived(self):

@@ -46,6 +46,7 @@ static struct {
     uint16_t told_first;
     int ports_count;
     int ports_used;
+    atomic_bool is_holding;
     atomic_bool is_gated;
     atomic_bool is_called;
     atomic_uint_fast64_t received_bytes;
@@ -92,6 +93,11 @@ void hooks_set_cluster(rd_kafka_mock_cluster_t *cluster, const uint16_t *ports, 
 void hooks_set_hung(int broker, bool is_hung)
 {
     atomic_store(&hooks.brokers[broker - 1].is_hung, is_hung);
+}
+
+void hooks_set_holding(bool is_holding)
+{
+    atomic_store(&hooks.is_holding, is_holding);
 }
 
 void hooks_cut_after_errors(int broker)
@@ -294,14 +300,15 @@ ssize_t replaced_recvmsg(int fd, struct msghdr *message, int flags)
     if (!is_cluster_thread || fd < 0 || fd >= FDS_MAX || !accepted[fd].is_held) {
         return syscall(SYS_recvmsg, fd, message, flags);
     }
-    if (is_cut(&accepted[fd])) {
+    bool is_holding = atomic_load(&hooks.is_holding);
+    if (!is_holding && is_cut(&accepted[fd])) {
         return 0;
     }
     if (is_hung(fd)) {
         errno = EAGAIN;
         return -1;
     }
-    if (is_beyond_gate(message)) {
+    if (is_holding || is_beyond_gate(message)) {
         client_sleep_us(GATE_WAIT_US);
         errno = EAGAIN;
         return -1;

@@ -35,6 +35,10 @@ void hooks_fix_ports(uint16_t first_port, uint16_t told_port, int count);
 /* Says which broker clients find at which port. Call before clients connect. */
 void hooks_set_cluster(rd_kafka_mock_cluster_t *cluster, const uint16_t *ports, int count);
 
+/* While it holds, no further request is looked at, so that what is pushed in the meantime counts
+ * for the next one as a whole. */
+void hooks_set_holding(bool is_holding);
+
 void hooks_set_hung(int broker, bool is_hung);
 
 /* Ends the broker's connections when its injected Produce errors are used up. */
