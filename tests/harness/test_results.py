@@ -114,6 +114,16 @@ class ResultsTest(unittest.TestCase):
         self.assertEqual(code, 1)
         self.assertEqual([each for each, _ in outcomes.values()], ["failed"])
 
+    def test_what_others_write_meanwhile_is_not_the_programs(self):
+        text = "import unittest\n\nclass A(unittest.TestCase):\n    def test_a(self):\n"
+        text += f"        with open('{self.list}', 'a') as file: file.write('{{}}\\n')\n\n"
+        text += "unittest.main()\n"
+        file = self.folder / "x_test.py"
+        for other in ('{"part": "q", "outcome": "failed", "name": "y"}', '{"part": "q", "seconds": 1}'):
+            file.write_text(text.format(other), encoding="ascii")
+            done = self.run_program("unittest", self.list, "p", file)
+            self.assertEqual(done.returncode, 0, done)
+
     def test_program_that_cannot_start_fails(self):
         code, outcomes = self.run_tests("import no_such_module\n")
         self.assertEqual(code, 1)
