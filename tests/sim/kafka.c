@@ -164,7 +164,7 @@ static int kafka_take(void *context, const struct fake_record *record)
         .is_alone = is_alone,
     };
     known->inflight_count++;
-    known->sent_to = destination;
+    known->inflight_to[destination]++;
     if (known->writings_count > 0 || known->may_repeat) {
         tally("produced", "again");
     }
@@ -238,6 +238,7 @@ void kafka_notice(struct world *world)
         if (!sent->is_noticed && !kafka_is_inflight(record)) {
             sent->is_noticed = true;
             known->inflight_count--;
+            known->inflight_to[sent->destination]--;
             if (record->stage == FAKE_REPORTED) {
                 kafka_notice_report(known, sent, record);
             } else {

@@ -79,7 +79,7 @@ static enum settle_action look_reason(const struct world *world, const struct kn
     }
     /* Never one that is in-flight: it may be delivered at this moment. */
     if (address->on_full == ADDRESS_ON_FULL_DROP_OLDEST &&
-        (known->inflight_count == 0 || known->sent_to != known->destination)) {
+        known->inflight_to[known->destination] == 0) {
         return SETTLE_DROP;
     }
     return SETTLE_ACTION_COUNT;

@@ -70,11 +70,11 @@ struct known {
     bool must_not_produce; /* ... and must not be produced again in this life */
     int dead_error;        /* by a report or a refusal that makes it a dead letter; 0: none */
     unsigned inflight_count;
-    uint32_t sent_to;        /* the destination that it was produced to last */
-    unsigned writings_count; /* on a partition */
-    bool may_repeat;         /* since the last writing there was a reason for another one */
-    bool is_out_of_order;    /* an operator put it back */
-    int act;                 /* an operator's settlement that may have been done; -1: none */
+    unsigned inflight_to[MODEL_DESTINATIONS + 1]; /* of these, by destination: it may be moved */
+    unsigned writings_count;                      /* on a partition */
+    bool may_repeat;      /* since the last writing there was a reason for another one */
+    bool is_out_of_order; /* an operator put it back */
+    int act;              /* an operator's settlement that may have been done; -1: none */
     uint32_t act_to;
     uint64_t act_wall_ms; /* when */
 };
