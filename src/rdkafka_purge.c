@@ -36,8 +36,10 @@ static rd_kafka_resp_err_t on_acknowledgement(rd_kafka_t *client, rd_kafka_messa
     return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
-static rd_kafka_resp_err_t on_new(rd_kafka_t *client, const rd_kafka_conf_t *conf, void *argument,
-                                  char *text, size_t text_bytes_max)
+static rd_kafka_resp_err_t
+on_new(rd_kafka_t *client, const rd_kafka_conf_t *conf, void *argument,
+       /* NOLINTNEXTLINE(readability-non-const-parameter): librdkafka's */
+       char *text, size_t text_bytes_max)
 {
     (void)conf;
     (void)text;
