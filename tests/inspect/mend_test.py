@@ -216,7 +216,7 @@ class CompactTest(MendCase):
         self.assertEqual(self.inspect("verify").code, 0)
         # It goes on: sequences, too.
         self.publish(50)
-        self.assertEqual(len(self.payloads(self.spool)), 100)
+        self.assertEqual(len(self.payloads(self.spool)), len(wanted) + 50)
         self.assertEqual(self.inspect("verify").code, 0)
 
     def test_a_spool_that_is_owned_or_damaged_stays_as_it_is(self):
@@ -250,6 +250,7 @@ class CompactTest(MendCase):
         for _ in range(40):
             # What the last one left stays: the next one has to cope with it.
             shutil.copy(sound / "data.mdb", self.spool / "data.mdb")
+            begin_s = time.monotonic()
             program = subprocess.Popen(
                 [process.program("spool-inspect"), "--spool", str(self.spool), "compact"],
                 stdout=subprocess.DEVNULL,
@@ -258,6 +259,8 @@ class CompactTest(MendCase):
             try:
                 program.wait(dice.uniform(0.3, 1.05) * took_s)
                 ends["done"] += 1
+                # The first may have been slow, on a busy machine.
+                took_s = min(took_s, time.monotonic() - begin_s)
             except subprocess.TimeoutExpired:
                 program.kill()
                 program.wait()

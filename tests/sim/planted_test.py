@@ -86,7 +86,7 @@ def find(planted, folder, seeds=None):
         code, output = run(command)
         if code != 0:
             raise AssertionError(f"it cannot be built: {output}")
-    code, output = run([program, "--count", str(seeds or SEEDS), "--no-shrink"], timeout=600)
+    code, output = run([program, "--count", str(seeds or SEEDS), "--no-shrink"], timeout=1500)
     match = re.search(r"^seed (\d+): (\w+): (.*)$", output, re.MULTILINE)
     if code != 1 or not match:
         raise AssertionError(f"not found in {SEEDS} seeds: {output[-500:]}")
