@@ -232,6 +232,10 @@ static void forward_rewind(struct forward_destination *destination)
     } else if (destination->drain_reason == VERDICT_HOLD) {
         wait_ms = backoff_next_ms(&destination->backoff, FORWARD_HOLD_BASE_MS, FORWARD_HOLD_CAP_MS);
     }
+    if (destination->rejected_count > 0) {
+        destination->group_max = (destination->rejected_count + 1) / 2;
+        destination->rejected_count = 0;
+    }
     destination->position = FORWARD_POSITION_LOOK;
     retried_rewind(&destination->retried);
     cursor_tell_position(forward->config.spool, destination->id, destination->position);

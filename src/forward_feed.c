@@ -25,10 +25,21 @@ static bool feed_has_room(const struct forward_destination *destination)
            destination->produced.bytes < INFLIGHT_BYTES_MAX / share;
 }
 
-/* Whether the sink has a record that must be alone. */
-static bool feed_is_one_alone(const struct forward_destination *destination)
+/* Whether the sink has as many suspects as may be together. */
+static bool feed_is_group_full(const struct forward_destination *destination)
 {
-    return destination->produced.first != NULL && destination->produced.first->is_alone;
+    return destination->produced.first != NULL && destination->produced.first->is_suspect &&
+           destination->produced.count >= destination->group_max;
+}
+
+/* Suspects go in groups, and nothing else with them: half of those that were rejected together,
+ * then twice as many after each group that was taken. So one that is bad is alone after a few
+ * groups; and when the topic takes no batch of the usual size, the groups come to be of one that it
+ * takes. */
+static bool feed_may_join(const struct forward_destination *destination, bool is_suspect)
+{
+    const struct inflight *first = destination->produced.first;
+    return first == NULL || (first->is_suspect == is_suspect && !feed_is_group_full(destination));
 }
 
 /* --- Opening ---------------------------------------------------------------------------------- */
@@ -124,7 +135,8 @@ static enum feed_result feed_rejected(struct forward_destination *destination, u
 }
 
 static enum feed_result feed_produce(struct forward_destination *destination, uint64_t sequence,
-                                     const struct record *record, size_t size_bytes, bool is_alone)
+                                     const struct record *record, size_t size_bytes,
+                                     bool is_suspect)
 {
     struct forward *forward = destination->forward;
     struct producer *producer = destination->producer;
@@ -138,7 +150,8 @@ static enum feed_result feed_produce(struct forward_destination *destination, ui
         before != NULL ? before->first_attempt_wall_ms : forward->now_wall_ms;
     entry->expires_wall_ms = record->expires_wall_ms;
     entry->size_bytes = (uint32_t)size_bytes;
-    entry->is_alone = is_alone;
+    entry->is_suspect = is_suspect;
+    entry->is_alone = is_suspect && destination->group_max == 1;
 
     char spool_id[SPOOL_ID_BYTES];
     spool_id_print(forward->config.spool, record->has_origin ? record->origin_uuid : NULL,
@@ -187,11 +200,11 @@ static enum feed_result feed_record(struct forward_destination *destination, uin
         return feed_settle(destination, sequence, drops ? SETTLE_EXPIRED_DROP : SETTLE_EXPIRED, 0);
     }
     const struct retried_record *before = retried_find(&destination->retried, sequence);
-    bool is_alone = before != NULL && before->is_suspect;
-    if (is_alone && destination->produced.count > 0) {
+    bool is_suspect = before != NULL && before->is_suspect;
+    if (!feed_may_join(destination, is_suspect)) {
         return FEED_STOP;
     }
-    return feed_produce(destination, sequence, &record, encoded.size_bytes, is_alone);
+    return feed_produce(destination, sequence, &record, encoded.size_bytes, is_suspect);
 }
 
 /* --- The queue -------------------------------------------------------------------------------- */
@@ -201,7 +214,7 @@ static bool feed_read(struct forward_destination *destination, struct cursor *cu
                       uint64_t appended)
 {
     for (size_t i = 0; i < READ_RECORDS_MAX; i++) {
-        if (!feed_has_room(destination) || feed_is_one_alone(destination)) {
+        if (!feed_has_room(destination) || feed_is_group_full(destination)) {
             return false;
         }
         uint64_t sequence;
@@ -238,7 +251,7 @@ bool forward_feed(struct forward_destination *destination)
     assert(destination->state == FORWARD_FLOWING);
     uint64_t appended = cursor_appended(spool, destination->id);
     if (forward->is_stopping || destination->is_paused || appended < destination->position ||
-        !feed_has_room(destination) || feed_is_one_alone(destination) || !feed_open(destination)) {
+        !feed_has_room(destination) || feed_is_group_full(destination) || !feed_open(destination)) {
         return false;
     }
     struct cursor cursor;

@@ -46,6 +46,8 @@ struct forward_destination {
     struct inflight_list produced;
     struct inflight_list settling;
     struct retried retried;
+    size_t group_max;      /* so many suspects are in-flight together: see feed_may_join() */
+    size_t rejected_count; /* records of rejected batches since it last went back */
 
     uint64_t last_progress_ms;
     uint64_t retries_count;

@@ -195,16 +195,28 @@ static void forward_note_delivery(const struct inflight *entry)
     }
 }
 
+/* When the last of a group was judged, the next may be larger. */
+static void forward_note_judged(const struct inflight *entry)
+{
+    struct forward_destination *destination = entry->destination;
+    if (entry->is_suspect && destination->produced.count == 0 &&
+        destination->group_max < INFLIGHT_RECORDS_MAX) {
+        destination->group_max *= 2;
+    }
+}
+
 /* A broker judges a whole batch of records: "too large" is believed only of a record that was
- * alone. */
+ * alone. Until then it is one of many suspects. */
 static void forward_report_dead(struct inflight *entry, const struct sink_report *report)
 {
     struct forward_destination *destination = entry->destination;
     if (!entry->is_alone) {
+        destination->rejected_count++;
         forward_remember(entry, true, true);
         forward_drain(destination, VERDICT_DEAD);
         return;
     }
+    forward_note_judged(entry);
     forward_note_error(destination, report->error, "the record became a dead letter");
     forward_tell_dead(destination);
     forward_stage(destination->forward, entry, SETTLE_DEAD, report);
@@ -218,8 +230,8 @@ static void forward_report_again(struct inflight *entry, const struct sink_repor
     if (report->persistence == SINK_PERSISTENCE_POSSIBLY) {
         destination->possible_duplicates_count++;
     }
-    /* One that is suspected stays so until it was judged alone. */
-    forward_remember(entry, verdict != VERDICT_RETURNED, entry->is_alone);
+    /* One that is suspected stays so until it was judged. */
+    forward_remember(entry, verdict != VERDICT_RETURNED, entry->is_suspect);
     if (verdict != VERDICT_RETURNED) {
         destination->retries_count++;
         destination->holds_count += verdict == VERDICT_HOLD;
@@ -249,6 +261,7 @@ static void forward_report(const struct sink_report *report)
         verdict = VERDICT_DELIVERED;
     }
     if (verdict == VERDICT_DELIVERED) {
+        forward_note_judged(entry);
         forward_note_delivery(entry);
         forward_stage(destination->forward, entry, SETTLE_DELIVERED, report);
     } else if (verdict == VERDICT_DEAD) {
@@ -312,7 +325,7 @@ void forward_abandon(struct forward *forward, struct producer *producer)
             struct inflight *entry = destination->produced.first;
             inflight_remove(&destination->produced, entry);
             destination->possible_duplicates_count++;
-            forward_remember(entry, true, entry->is_alone);
+            forward_remember(entry, true, entry->is_suspect);
         }
         forward_drain(destination, VERDICT_RETURNED);
     }

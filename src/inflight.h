@@ -23,7 +23,8 @@ struct inflight {
     uint64_t settle_position; /* when settling: see committer_settle() */
     uint32_t size_bytes;
     uint32_t attempts;
-    bool is_alone; /* nothing else of the destination was in-flight with it */
+    bool is_suspect; /* one of a batch that was rejected, and not judged since */
+    bool is_alone;   /* nothing else of the destination was in-flight with it */
 };
 
 /* A list with its sums. Zeros are an empty list. */

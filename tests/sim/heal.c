@@ -56,6 +56,18 @@ static uint64_t heal_lowest(const struct world *world, uint32_t destination)
     return lowest;
 }
 
+/* Whether a settlement of the destination was given back for want of room while another hangs, and
+ * keeps the room that there is. */
+static bool heal_is_short_of_room(const struct world *world, uint32_t destination)
+{
+    bool is_one_hung = false;
+    for (uint32_t i = 1; i <= MODEL_DESTINATIONS; i++) {
+        is_one_hung = is_one_hung || world->is_hung[i];
+    }
+    return is_one_hung && committer_given_back(world->committer, destination) !=
+                              world->given_back_before[destination];
+}
+
 /* What must go even now: all but what hangs, which only expires (and that in its order), and what
  * must be copied where there may be no room to copy to. */
 static bool heal_must_go(const struct world *world, const struct known *known)
@@ -65,7 +77,8 @@ static bool heal_must_go(const struct world *world, const struct known *known)
     /* Now: one that had expired before the clock was set back is sent again. */
     bool is_expired =
         known->expires_wall_ms != 0 && known->expires_wall_ms <= world->clock.wall_now_ms;
-    if (known->place != KNOWN_WAITING || (is_copied && disk_is_full())) {
+    if (known->place != KNOWN_WAITING ||
+        (is_copied && (disk_is_full() || heal_is_short_of_room(world, known->destination)))) {
         return false;
     }
     return !world->is_hung[known->destination] ||
@@ -209,6 +222,7 @@ void heal(struct world *world)
     heal_round(world);
     for (uint32_t i = 1; i <= MODEL_DESTINATIONS; i++) {
         world->is_hung[i] = world->seed % MODEL_DESTINATIONS + 1 == i;
+        world->given_back_before[i] = committer_given_back(world->committer, i);
     }
     heal_until_drained(world, disk_is_full() ? "S7" : "P5", "one destination hangs");
     world->is_hung[world->seed % MODEL_DESTINATIONS + 1] = false;

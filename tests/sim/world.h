@@ -56,8 +56,9 @@ struct world {
     struct sent *sent;
     size_t noticed_from; /* what is before was noticed */
     uint32_t partitions_count;
-    uint64_t written_max[MODEL_DESTINATIONS + 1][16]; /* by destination and key */
-    bool is_hung[MODEL_DESTINATIONS + 1];             /* its topic's partitions */
+    uint64_t written_max[MODEL_DESTINATIONS + 1][16];   /* by destination and key */
+    bool is_hung[MODEL_DESTINATIONS + 1];               /* its topic's partitions */
+    uint64_t given_back_before[MODEL_DESTINATIONS + 1]; /* when one began to hang for the end */
     unsigned fails_in_100;
     unsigned busy_in_100;
     size_t host_seen_count; /* of the host's reports */
