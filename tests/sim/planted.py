@@ -198,9 +198,9 @@ PLANTED = [
         "P2",
         "S4 P2",
         "src/forward_settle.c",
-        "    if (verdict == VERDICT_DELIVERED) {\n        forward_note_delivery(entry);\n",
+        "    if (verdict == VERDICT_DELIVERED) {\n        forward_note_judged(entry);\n",
         "    if (verdict == VERDICT_DELIVERED || verdict == VERDICT_HOLD) {\n"
-        "        forward_note_delivery(entry);\n",
+        "        forward_note_judged(entry);\n",
     ),
     Planted(
         "an error that can be mended makes dead letters",
@@ -208,8 +208,9 @@ PLANTED = [
         "P2",
         "src/forward_settle.c",
         "    } else if (verdict == VERDICT_DEAD) {\n        forward_report_dead(entry, report);\n",
-        "    } else if (verdict == VERDICT_DEAD || verdict == VERDICT_HOLD) {\n"
-        "        forward_report_dead(entry, report);\n",
+        "    } else if (verdict == VERDICT_HOLD) {\n"
+        "        forward_stage(destination->forward, entry, SETTLE_DEAD, report);\n"
+        "    } else if (verdict == VERDICT_DEAD) {\n        forward_report_dead(entry, report);\n",
     ),
     Planted(
         "dead though it was not alone",
