@@ -56,16 +56,21 @@ static uint64_t heal_lowest(const struct world *world, uint32_t destination)
     return lowest;
 }
 
-/* Whether a settlement of the destination was given back for want of room while another hangs, and
- * keeps the room that there is. */
-static bool heal_is_short_of_room(const struct world *world, uint32_t destination)
+/* Whether the record's copy may find no room: it becomes a dead letter, and one of its destination
+ * was given back while another destination hangs, and keeps the room that there is. */
+static bool heal_is_short_of_room(const struct world *world, const struct known *known)
 {
+    uint32_t destination = known->destination;
+    bool goes_dead = known->is_damaged || kafka_never_takes(known) ||
+                     (known->expires_wall_ms != 0 &&
+                      world->addresses[destination]->on_expire == ADDRESS_ON_EXPIRE_DEAD);
     bool is_one_hung = false;
     for (uint32_t i = 1; i <= MODEL_DESTINATIONS; i++) {
         is_one_hung = is_one_hung || world->is_hung[i];
     }
-    return is_one_hung && committer_given_back(world->committer, destination) !=
-                              world->given_back_before[destination];
+    return goes_dead && is_one_hung &&
+           committer_given_back(world->committer, destination) !=
+               world->given_back_before[destination];
 }
 
 /* What must go even now: all but what hangs, which only expires (and that in its order), and what
@@ -77,8 +82,8 @@ static bool heal_must_go(const struct world *world, const struct known *known)
     /* Now: one that had expired before the clock was set back is sent again. */
     bool is_expired =
         known->expires_wall_ms != 0 && known->expires_wall_ms <= world->clock.wall_now_ms;
-    if (known->place != KNOWN_WAITING ||
-        (is_copied && (disk_is_full() || heal_is_short_of_room(world, known->destination)))) {
+    if (known->place != KNOWN_WAITING || (is_copied && disk_is_full()) ||
+        heal_is_short_of_room(world, known)) {
         return false;
     }
     return !world->is_hung[known->destination] ||
