@@ -61,12 +61,23 @@ static void salvage_source_free(struct salvage_source *source)
     free(source);
 }
 
+/* Whether one comes before another. Of leaves with the same sequence, a record that waits is taken
+ * rather than the dead letter that it was, or became. */
+static bool salvage_is_before(const struct salvage_source *one, const struct salvage_source *other)
+{
+    if (one->sequence != other->sequence) {
+        return one->sequence < other->sequence;
+    }
+    if (one->origin != other->origin) {
+        return one->origin < other->origin;
+    }
+    return one->leaf.kind <= other->leaf.kind;
+}
+
 static void salvage_insert(struct salvage_merger *merger, struct salvage_source *source)
 {
     struct salvage_source **at = &merger->first;
-    while (*at != NULL &&
-           ((*at)->sequence < source->sequence ||
-            ((*at)->sequence == source->sequence && (*at)->origin <= source->origin))) {
+    while (*at != NULL && salvage_is_before(*at, source)) {
         at = &(*at)->next;
     }
     source->next = *at;
@@ -245,20 +256,34 @@ static int salvage_add_leaves(struct salvage_merger *merger)
 
 /* --- Whose it is ------------------------------------------------------------------------------ */
 
-/* Finds the tree that an entry of a leaf was lost from. false: none has lost it. *ret_tree NULL:
- * there are several. */
-static bool salvage_find_loser(struct salvage *salvage, enum salvage_kind kind, uint64_t sequence,
-                               const struct salvage_tree **ret_tree)
+/* How many trees of a kind have lost the sequence, and the last of them. */
+static uint32_t salvage_count_losers(const struct salvage *salvage, enum salvage_kind kind,
+                                     uint64_t sequence, const struct salvage_tree **ret_tree)
 {
-    const struct salvage_tree *loser = NULL;
     uint32_t losers = 0;
     for (uint32_t i = 0; i < salvage->trees_count; i++) {
         if (salvage->trees[i].kind == kind && salvage_is_lost(&salvage->trees[i], sequence)) {
-            loser = &salvage->trees[i];
+            *ret_tree = &salvage->trees[i];
             losers++;
         }
     }
-    *ret_tree = losers == 1 ? loser : NULL;
+    return losers;
+}
+
+/* Finds the tree that an entry of a leaf was lost from. false: none has lost it. *ret_tree NULL:
+ * there are several. */
+static bool salvage_find_loser(const struct salvage *salvage, enum salvage_kind kind,
+                               uint64_t sequence, const struct salvage_tree **ret_tree)
+{
+    uint32_t losers = salvage_count_losers(salvage, kind, sequence, ret_tree);
+    if (losers == 0 && kind != SALVAGE_REPORTS) {
+        /* A state that is lost made a dead letter of it, or put it back. */
+        losers = salvage_count_losers(salvage, kind == SALVAGE_QUEUE ? SALVAGE_DEAD : SALVAGE_QUEUE,
+                                      sequence, ret_tree);
+    }
+    if (losers != 1) {
+        *ret_tree = NULL;
+    }
     return losers > 0 || !salvage->is_list_whole;
 }
 
