@@ -9,8 +9,8 @@
 
 /* A broker's judgement of a batch, as the client's thread takes it. Not of a client that is past
  * use: that sends nothing more, and what is on the wire may still be answered. Nor an error of the
- * client's own (they are negative), which no batch has overtaken, and at which it may hold locks
- * that rd_kafka_purge() needs; so may it when it knows no broker. */
+ * client's own (they are negative), or one about no broker: the client may then hold locks that
+ * rd_kafka_purge() needs. */
 static bool is_rejection(rd_kafka_t *client, const rd_kafka_message_t *message)
 {
     return message->err > 0 && rd_kafka_message_broker_id(message) >= 0 &&
