@@ -95,6 +95,7 @@ static void say(const struct found *found)
 /* --- A spool with everything in it ------------------------------------------------------------ */
 
 #define RECORDS 400U
+#define TRIES 100
 
 static void append_with_route(struct spool_fixture *fixture, uint32_t destination, size_t size)
 {
@@ -139,13 +140,16 @@ static void verify_finds_nothing_where_nothing_is_wrong(void **state)
     struct spool_fixture *fixture = *state;
     for (int owned = 0; owned < 2; owned++) {
         struct found found = {.is_owned = owned == 1};
-        assert_int_equal(verify(fixture, &found), 0);
+        /* It fits into one slice, but for a machine so busy that 10 ms are over before. */
+        for (int tries = 0; tries == 0 || (!found.result.is_whole && tries < TRIES); tries++) {
+            assert_int_equal(verify(fixture, &found), 0);
+        }
         say(&found);
         assert_int_equal(found.result.findings_count, 0);
         assert_int_equal(found.result.waiting_count, RECORDS - 100);
         assert_int_equal(found.result.dead_count, 50);
         assert_int_equal(found.result.reports_count, 40);
-        assert_true(found.result.is_whole); /* it fits into one slice */
+        assert_true(found.result.is_whole);
         assert_int_equal(found.left_out_count, 0);
     }
 }
@@ -469,10 +473,15 @@ static void verify_finds_each_planted_fault(void **state)
     uint8_t *sound = read_file(spool_fixture_path(fixture, "data.mdb"), &size);
     for (size_t i = 0; i < SPOOL_COUNT_OF(plants); i++) {
         struct found found = {.is_owned = i % 2 == 1};
+        bool is_found = false;
         write_file(spool_fixture_path(fixture, "data.mdb"), sound, size);
         plant_one(fixture, &plants[i]);
-        assert_int_equal(verify(fixture, &found), 0);
-        if (!has_finding(&found, plants[i].rule, plants[i].database)) {
+        /* What takes a look at the whole is left out when one slice does not see it. */
+        for (int tries = 0; tries == 0 || (!is_found && found.is_owned && tries < TRIES); tries++) {
+            assert_int_equal(verify(fixture, &found), 0);
+            is_found = has_finding(&found, plants[i].rule, plants[i].database);
+        }
+        if (!is_found) {
             say(&found);
             fail_msg("plant %zu: no %s in %s", i, plants[i].rule, plants[i].database);
         }
