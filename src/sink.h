@@ -70,7 +70,8 @@ struct sink_ops {
      * reports with an error whose verdict is "returned". They come from poll(); until the last of
      * them did, produce() is SINK_E_BUSY, so that nothing overtakes them. Without include_inflight
      * a record on the wire may still fail, be sent again, and so overtake those given back: who
-     * wants to go on in order with this sink asks for all. */
+     * wants to go on in order with this sink asks for all. A sink does this by itself, but for what
+     * is on the wire, when a broker rejects records: nothing passes them. */
     void (*purge)(struct sink *sink, bool include_inflight);
 
     /* An fd that is readable when poll() has something, or -1. The sink's own. */

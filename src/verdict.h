@@ -14,7 +14,7 @@ enum verdict {
     VERDICT_HOLD,      /* the destination needs an operator: kept, tried again slowly */
     VERDICT_DEAD,      /* never deliverable: a dead letter. Brokers refuse batches as a whole, so
                           in a delivery report this is certain only of a record that had its
-                          batch for itself; one that had not is to be produced again, alone */
+                          batch for itself; one that had not is to be produced again, with fewer */
     VERDICT_FATAL,     /* kept; the producer must be re-created */
     VERDICT_RETURNED,  /* kept; given back on our own request (purge): no fault, no backoff */
     VERDICT_COUNT,
